@@ -1,0 +1,208 @@
+//! The tags of an item.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor},
+};
+
+use crate::{
+    ErrorKind, Result, StorageError,
+    limits::{MAX_TAG_NAME_BYTES, MAX_TAG_VALUE_BYTES, MAX_TAGS},
+};
+
+/// Tags of an item: a small map from name to value, in the order of the names.
+///
+/// Limits, checked when the item is saved: 64 tags; names of 1 to 128 bytes; values of 0 to 1,024 bytes; UTF-8 without
+/// control characters.
+///
+/// ```
+/// use storage_core::Tags;
+///
+/// let tags = Tags::from([("tier", "gold"), ("region", "eu")]);
+/// assert_eq!(tags.get("tier"), Some("gold"));
+/// assert_eq!(tags.iter().next(), Some(("region", "eu")));
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Tags {
+    // Sorted by name, names unique. A vector: most items have a handful of tags, and it has no cost when empty.
+    entries: Vec<(Box<str>, Box<str>)>,
+}
+
+impl Tags {
+    /// No tags.
+    pub const fn new() -> Self {
+        Self { entries: Vec::new() }
+    }
+
+    /// Sets `name` to `value`, replacing an earlier value.
+    pub fn insert(&mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) {
+        let (name, value) = (name.into(), value.into());
+        match self.entries.binary_search_by(|(other, _)| other.cmp(&name)) {
+            Ok(at) => {
+                if let Some(entry) = self.entries.get_mut(at) {
+                    entry.1 = value;
+                }
+            }
+            Err(at) => self.entries.insert(at, (name, value)),
+        }
+    }
+
+    /// The value of `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let at = self.entries.binary_search_by(|(other, _)| (**other).cmp(name)).ok()?;
+        self.entries.get(at).map(|(_, value)| &**value)
+    }
+
+    /// Whether the tag `name` has exactly this `value`.
+    pub fn contains(&self, name: &str, value: &str) -> bool {
+        self.get(name) == Some(value)
+    }
+
+    /// Names and values in the order of the names.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
+        self.entries.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The number of tags.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Checks number, lengths and characters against the contract.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] with the first tag that is outside the limits.
+    pub fn validate(&self) -> Result<()> {
+        if self.len() > MAX_TAGS {
+            return Err(invalid(format!("{} tags, at most {MAX_TAGS} are allowed", self.len())));
+        }
+        self.iter().try_for_each(|(name, value)| check_tag(name, value))
+    }
+}
+
+fn check_tag(name: &str, value: &str) -> Result<()> {
+    if name.is_empty() {
+        return Err(invalid("tag name is empty".into()));
+    }
+    if name.len() > MAX_TAG_NAME_BYTES {
+        let length = name.len();
+        return Err(invalid(format!(
+            "tag name has {length} bytes, at most {MAX_TAG_NAME_BYTES} are allowed"
+        )));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(invalid(format!("tag name {name:?} holds a control character")));
+    }
+    if value.len() > MAX_TAG_VALUE_BYTES {
+        let length = value.len();
+        return Err(invalid(format!(
+            "value of tag {name:?} has {length} bytes, at most {MAX_TAG_VALUE_BYTES} are allowed"
+        )));
+    }
+    if value.chars().any(char::is_control) {
+        return Err(invalid(format!("value of tag {name:?} holds a control character")));
+    }
+    Ok(())
+}
+
+fn invalid(message: String) -> StorageError {
+    StorageError::new(ErrorKind::Invalid, message)
+}
+
+impl fmt::Debug for Tags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Tags {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        let mut tags = Self::new();
+        tags.extend(pairs);
+        tags
+    }
+}
+
+impl<N: Into<Box<str>>, V: Into<Box<str>>> Extend<(N, V)> for Tags {
+    fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, pairs: I) {
+        for (name, value) in pairs {
+            self.insert(name, value);
+        }
+    }
+}
+
+impl<N: Into<Box<str>>, V: Into<Box<str>>, const COUNT: usize> From<[(N, V); COUNT]> for Tags {
+    fn from(pairs: [(N, V); COUNT]) -> Self {
+        pairs.into_iter().collect()
+    }
+}
+
+impl Serialize for Tags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Tags {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Tags;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map from tag names to values")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> std::result::Result<Tags, M::Error> {
+                let mut tags = Tags::new();
+                while let Some((name, value)) = map.next_entry::<Box<str>, Box<str>>()? {
+                    tags.insert(name, value);
+                }
+                Ok(tags)
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_value_of_a_name_wins_and_names_are_sorted() {
+        let tags: Tags = [("b", "1"), ("a", "2"), ("b", "3")].into_iter().collect();
+        assert_eq!(tags.iter().collect::<Vec<_>>(), [("a", "2"), ("b", "3")]);
+        assert!(tags.contains("b", "3") && !tags.contains("b", "1") && tags.get("c").is_none());
+    }
+
+    #[test]
+    fn limits_are_checked_by_bytes() {
+        assert!(Tags::from([("n".repeat(128), "v".repeat(1_024))]).validate().is_ok());
+        for bad in [
+            Tags::from([("", "v")]),
+            Tags::from([("n".repeat(129), String::new())]),
+            Tags::from([("n".to_owned(), "v".repeat(1_025))]),
+            Tags::from([("n\n", "v")]),
+            Tags::from([("n", "v\0")]),
+            (0..65).map(|n| (n.to_string(), "")).collect(),
+        ] {
+            assert_eq!(bad.validate().unwrap_err().kind(), ErrorKind::Invalid, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn tags_travel_through_serde_as_a_map() {
+        let tags = Tags::from([("tier", "gold")]);
+        let json = serde_json::to_string(&tags).unwrap();
+        assert_eq!(json, r#"{"tier":"gold"}"#);
+        assert_eq!(serde_json::from_str::<Tags>(&json).unwrap(), tags);
+    }
+}

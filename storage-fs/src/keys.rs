@@ -1,0 +1,193 @@
+//! The keys of the engine's keyspaces: how items and index entries are named and ordered.
+//!
+//! | keyspace | key | order it gives |
+//! |---|---|---|
+//! | items, and the entries of one tag | content type, NUL, key | content type, then key |
+//! | created, updated, expires | time (8 bytes, big-endian, sign flipped), key, NUL, content type | time, then key, then content type |
+//!
+//! Neither a content type nor a key can hold a NUL, which makes both forms unambiguous and, NUL being the lowest byte,
+//! keeps the order of the parts.
+
+use storage_core::{ItemKey, StorageMetadata, Timestamp};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::cut::Cut;
+
+/// The content type and the key of an item as they stand in an engine key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Name<'a> {
+    // The order of the fields is the order of the contract: key first, then content type.
+    pub(crate) key: &'a str,
+    pub(crate) content_type: &'a str,
+}
+
+impl<'a> Name<'a> {
+    /// Reads the key of an item back; `None` if it is not one.
+    pub(crate) fn of_item(bytes: &'a [u8]) -> Option<Self> {
+        let (content_type, key) = std::str::from_utf8(bytes).ok()?.split_once('\0')?;
+        Some(Self { key, content_type })
+    }
+
+    /// Reads the key of an entry of a time index back.
+    pub(crate) fn of_time_entry(bytes: &'a [u8]) -> Option<Self> {
+        let mut cut = Cut::new(bytes);
+        cut.take(TIME_BYTES)?;
+        let (key, content_type) = std::str::from_utf8(cut.rest()).ok()?.split_once('\0')?;
+        Some(Self { key, content_type })
+    }
+
+    /// Reads the key of an entry of the tag index back.
+    pub(crate) fn of_tag_entry(bytes: &'a [u8]) -> Option<Self> {
+        Self::of_item(bytes.get(TAG_BYTES..)?)
+    }
+
+    pub(crate) fn item(self) -> Vec<u8> {
+        joined(&[], self.content_type, self.key)
+    }
+
+    pub(crate) fn item_key(self) -> storage_core::Result<ItemKey<'a>> {
+        ItemKey::new(self.content_type, self.key)
+    }
+}
+
+impl<'a> From<ItemKey<'a>> for Name<'a> {
+    fn from(key: ItemKey<'a>) -> Self {
+        Self { key: key.key(), content_type: key.content_type() }
+    }
+}
+
+impl<'a> From<&'a StorageMetadata> for Name<'a> {
+    fn from(metadata: &'a StorageMetadata) -> Self {
+        Self { key: &metadata.key, content_type: &metadata.content_type }
+    }
+}
+
+const TIME_BYTES: usize = 8;
+const TAG_BYTES: usize = 8;
+
+/// What every entry of a tag begins with: a keyed hash, so that entries are short and nobody can aim for collisions.
+///
+/// A collision costs a look at a record that does not match; hits are always checked against the record.
+pub(crate) fn tag(seed: u64, name: &str, value: &str) -> [u8; TAG_BYTES] {
+    // A name holds no NUL, so that no two pairs are joined alike.
+    let joined = [name.as_bytes(), &[0], value.as_bytes()].concat();
+    xxh3_64_with_seed(&joined, seed).to_be_bytes()
+}
+
+/// What every entry of a time index at `time` begins with; its byte order is the order of times.
+pub(crate) fn time(time: Timestamp) -> [u8; TIME_BYTES] {
+    let shifted = time.as_micros().cast_unsigned() ^ (1 << 63);
+    shifted.to_be_bytes()
+}
+
+/// Reads the time of an entry of a time index back.
+pub(crate) fn time_of_entry(bytes: &[u8]) -> Option<Timestamp> {
+    let shifted = u64::from_be_bytes(*bytes.first_chunk()?);
+    Timestamp::from_micros((shifted ^ (1 << 63)).cast_signed())
+}
+
+pub(crate) fn tag_entry(tag: [u8; TAG_BYTES], name: Name<'_>) -> Vec<u8> {
+    joined(&tag, name.content_type, name.key)
+}
+
+pub(crate) fn time_entry(at: Timestamp, name: Name<'_>) -> Vec<u8> {
+    joined(&time(at), name.key, name.content_type)
+}
+
+fn joined(prefix: &[u8], first: &str, second: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(prefix.len() + first.len() + 1 + second.len());
+    bytes.extend_from_slice(prefix);
+    bytes.extend_from_slice(first.as_bytes());
+    bytes.push(0);
+    bytes.extend_from_slice(second.as_bytes());
+    bytes
+}
+
+/// The lowest key above every key that begins with `prefix`; `None` if there is no such key.
+pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
+}
+
+/// All index entries of an item: the one place that knows what an index holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Entries {
+    pub(crate) tags: Vec<Vec<u8>>,
+    pub(crate) created: Vec<u8>,
+    pub(crate) updated: Vec<u8>,
+    pub(crate) expires: Option<Vec<u8>>,
+}
+
+impl Entries {
+    pub(crate) fn of(metadata: &StorageMetadata, seed: u64) -> Self {
+        let name = Name::from(metadata);
+        Self {
+            tags: metadata.tags.iter().map(|(tag_name, value)| tag_entry(tag(seed, tag_name, value), name)).collect(),
+            created: time_entry(metadata.created_at, name),
+            updated: time_entry(metadata.updated_at, name),
+            expires: metadata.expires_at.map(|at| time_entry(at, name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Name<'_> = Name { key: "a", content_type: "note" };
+
+    #[test]
+    fn every_kind_of_key_reads_back() {
+        assert_eq!(Name::of_item(&A.item()), Some(A));
+        assert_eq!(Name::of_tag_entry(&tag_entry(tag(7, "tier", "gold"), A)), Some(A));
+        let entry = time_entry(Timestamp::MIN, A);
+        assert_eq!(Name::of_time_entry(&entry), Some(A));
+        assert_eq!(time_of_entry(&entry), Some(Timestamp::MIN));
+    }
+
+    #[test]
+    fn bytes_that_are_no_key_are_refused() {
+        for bad in [&b""[..], b"note", b"\xff\0a", b"1234567"] {
+            assert_eq!(Name::of_item(bad), None, "{bad:?}");
+            assert_eq!(Name::of_time_entry(bad), None, "{bad:?}");
+            assert_eq!(Name::of_tag_entry(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn entries_sort_by_time_then_key_then_content_type() {
+        let at = |micros| Timestamp::from_micros(micros).unwrap();
+        let ordered = [
+            time_entry(Timestamp::MIN, A),
+            time_entry(at(-1), A),
+            time_entry(at(0), A),
+            time_entry(at(0), Name { key: "a", content_type: "z" }),
+            time_entry(at(0), Name { key: "a ", content_type: "a" }),
+            time_entry(at(1), A),
+            time_entry(Timestamp::MAX, A),
+        ];
+        assert!(ordered.is_sorted());
+    }
+
+    #[test]
+    fn tags_of_other_names_values_or_stores_differ() {
+        let all = [tag(1, "ab", "c"), tag(1, "a", "bc"), tag(1, "abc", ""), tag(2, "ab", "c")];
+        for (at, one) in all.iter().enumerate() {
+            assert!(!all[at + 1..].contains(one));
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_lies_just_above_it() {
+        assert_eq!(after_prefix(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!(after_prefix(b"a\xff"), Some(b"b".to_vec()));
+        assert_eq!(after_prefix(b"\xff"), None);
+        assert_eq!(after_prefix(b""), None);
+    }
+}
