@@ -101,8 +101,18 @@ impl<'a> SaveRequest<'a> {
     /// The one place of the rule: `id` and `created_at` of the live item it replaces are kept, everything else is this
     /// save's, and `updated_at` is never before `created_at`.
     pub fn metadata(&self, live: Option<&StorageMetadata>, now: Timestamp, version: u64) -> StorageMetadata {
+        self.clone().into_item(live, now, version).1
+    }
+
+    /// The payload and the [`metadata`](Self::metadata) once this save is applied, without copying the tags.
+    pub fn into_item(
+        self,
+        live: Option<&StorageMetadata>,
+        now: Timestamp,
+        version: u64,
+    ) -> (Bytes, StorageMetadata) {
         let created_at = live.map_or(now, |live| live.created_at);
-        StorageMetadata {
+        let metadata = StorageMetadata {
             id: live.map_or_else(Uuid::new_v4, |live| live.id),
             key: self.key.key().to_owned(),
             content_type: self.key.content_type().to_owned(),
@@ -110,10 +120,11 @@ impl<'a> SaveRequest<'a> {
             updated_at: now.max(created_at),
             expires_at: self.expires_at,
             version,
-            encoding: self.encoding.clone(),
-            tags: self.tags.clone(),
+            encoding: self.encoding,
+            tags: self.tags,
             size: self.data.len() as u64,
-        }
+        };
+        (self.data, metadata)
     }
 }
 
