@@ -69,7 +69,8 @@ pub(crate) fn check_content_type(content_type: &str) -> Result<()> {
             "content type has {length} bytes, at most {MAX_CONTENT_TYPE_BYTES} are allowed"
         ));
     }
-    let allowed = |c: char| matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '+' | '-' | '/' | ':');
+    let allowed =
+        |c: char| matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '+' | '-' | '/' | ':');
     match content_type.chars().find(|c| !allowed(*c)) {
         Some(c) => invalid(format!(
             "content type holds the character {c:?}, allowed are ASCII letters, digits and . _ + - / :"

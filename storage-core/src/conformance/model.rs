@@ -1,0 +1,1 @@
+//! The plain reference that search and the state machine are compared with.
