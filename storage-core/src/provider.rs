@@ -35,6 +35,15 @@ pub trait StorageProvider: fmt::Debug + Send + Sync + 'static {
     /// Who this provider is and what it offers. Cheap; works also after `close`.
     fn info(&self) -> ProviderInfo;
 
+    /// What tells stores apart within this process: handles that share one store answer the same number, other stores
+    /// another. A caller that was given one store twice can so visit it once.
+    ///
+    /// By default the address of the provider, which an [`Arc`] of it shares. A provider whose clones share one store
+    /// answers the address of what they share.
+    fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// Saves an item and returns it as it is now stored.
     ///
     /// The save replaces the whole item: data, encoding, tags and deadline. `id` and `created_at` of a live item are
@@ -204,6 +213,10 @@ pub trait StorageProvider: fmt::Debug + Send + Sync + 'static {
 impl<P: StorageProvider + ?Sized> StorageProvider for Arc<P> {
     fn info(&self) -> ProviderInfo {
         (**self).info()
+    }
+
+    fn identity(&self) -> usize {
+        (**self).identity()
     }
 
     async fn save(&self, request: SaveRequest<'_>) -> Result<StorageItem> {
