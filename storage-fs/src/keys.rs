@@ -80,12 +80,6 @@ pub(crate) fn time(time: Timestamp) -> [u8; TIME_BYTES] {
     shifted.to_be_bytes()
 }
 
-/// Reads the time of an entry of a time index back.
-pub(crate) fn time_of_entry(bytes: &[u8]) -> Option<Timestamp> {
-    let shifted = u64::from_be_bytes(*bytes.first_chunk()?);
-    Timestamp::from_micros((shifted ^ (1 << 63)).cast_signed())
-}
-
 pub(crate) fn tag_entry(tag: [u8; TAG_BYTES], name: Name<'_>) -> Vec<u8> {
     joined(&tag, name.content_type, name.key)
 }
@@ -128,7 +122,11 @@ impl Entries {
     pub(crate) fn of(metadata: &StorageMetadata, seed: u64) -> Self {
         let name = Name::from(metadata);
         Self {
-            tags: metadata.tags.iter().map(|(tag_name, value)| tag_entry(tag(seed, tag_name, value), name)).collect(),
+            tags: metadata
+                .tags
+                .iter()
+                .map(|(tag_name, value)| tag_entry(tag(seed, tag_name, value), name))
+                .collect(),
             created: time_entry(metadata.created_at, name),
             updated: time_entry(metadata.updated_at, name),
             expires: metadata.expires_at.map(|at| time_entry(at, name)),
@@ -148,7 +146,6 @@ mod tests {
         assert_eq!(Name::of_tag_entry(&tag_entry(tag(7, "tier", "gold"), A)), Some(A));
         let entry = time_entry(Timestamp::MIN, A);
         assert_eq!(Name::of_time_entry(&entry), Some(A));
-        assert_eq!(time_of_entry(&entry), Some(Timestamp::MIN));
     }
 
     #[test]

@@ -1,1 +1,32 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+mod blobs;
+mod cleaning;
+mod config;
+mod cut;
+mod directory;
+mod engine;
+mod error;
+mod item;
+mod journal;
+mod keys;
+mod mark;
+mod opening;
+mod provider;
+mod queue;
+mod reads;
+mod record;
+mod remover;
+mod room;
+mod search;
+mod shared;
+mod sources;
+mod state;
+mod transaction;
+mod verify;
+mod warmth;
+mod writer;
+
+pub use config::{Durability, FsConfig};
+pub use provider::{FsBuilder, FsProvider};
+pub use verify::{Damaged, VerifyReport};

@@ -143,8 +143,18 @@ fn parse(engine_key: &[u8], body: &[u8]) -> Option<Record> {
         Place::File(BlobRef { id, checksum })
     };
     let (key, content_type) = (name.key.to_owned(), name.content_type.to_owned());
-    let metadata =
-        StorageMetadata { id, key, content_type, created_at, updated_at, expires_at, version, encoding, tags, size };
+    let metadata = StorageMetadata {
+        id,
+        key,
+        content_type,
+        created_at,
+        updated_at,
+        expires_at,
+        version,
+        encoding,
+        tags,
+        size,
+    };
     Some(Record { metadata, place })
 }
 
@@ -163,7 +173,10 @@ fn put_short(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "there are at most 64 tags, their values have at most 1,024 bytes")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "there are at most 64 tags, their values have at most 1,024 bytes"
+)]
 fn put_tags(out: &mut Vec<u8>, tags: &Tags) {
     out.push(tags.len() as u8);
     for (name, value) in tags.iter() {

@@ -1,0 +1,82 @@
+//! Where failures of the engine and of the file system get their meaning.
+
+use std::io;
+
+use storage_core::{ErrorKind, StorageError};
+
+/// The name of the provider in errors.
+pub(crate) const PROVIDER: &str = "fs";
+
+/// An error of this provider.
+pub(crate) fn failure(kind: ErrorKind, message: impl Into<std::borrow::Cow<'static, str>>) -> StorageError {
+    StorageError::new(kind, message).with_provider(PROVIDER)
+}
+
+/// The meaning of a failure of the file system; `what` says what could not be done.
+pub(crate) fn io_error(what: &str, cause: io::Error) -> StorageError {
+    let (kind, why) = match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (ErrorKind::Full, "the disk is full"),
+        io::ErrorKind::PermissionDenied => (ErrorKind::PermissionDenied, "the process may not do this"),
+        io::ErrorKind::ReadOnlyFilesystem => (ErrorKind::PermissionDenied, "the file system is read-only"),
+        io::ErrorKind::NotADirectory => (ErrorKind::Config, "a part of the path is a file"),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            (ErrorKind::Corrupted, "a file is damaged")
+        }
+        // Everything else may pass: an I/O error, too many open files, no memory.
+        _ => (ErrorKind::Unavailable, "the file system reported an error"),
+    };
+    failure(kind, format!("{what}: {why}")).with_source(cause)
+}
+
+/// The meaning of a failure of the engine; `what` says what could not be done.
+pub(crate) fn engine_error(what: &str, cause: fjall::Error) -> StorageError {
+    let (kind, why) = match cause {
+        fjall::Error::Io(cause) | fjall::Error::Storage(fjall::LsmError::Io(cause)) => {
+            return io_error(what, cause);
+        }
+        fjall::Error::InvalidVersion(_) => (ErrorKind::Config, "the engine's files have another version"),
+        fjall::Error::Storage(fjall::LsmError::InvalidVersion(_)) => {
+            (ErrorKind::Config, "the engine's tables have another version")
+        }
+        fjall::Error::Poisoned => (ErrorKind::ReadOnly, POISONED),
+        fjall::Error::Locked => (ErrorKind::Locked, "another process or handle holds the directory"),
+        fjall::Error::KeyspaceDeleted => (ErrorKind::Internal, "a keyspace is gone"),
+        _ => (ErrorKind::Corrupted, "the engine's files are damaged"),
+    };
+    failure(kind, format!("{what}: {why}")).with_source(cause)
+}
+
+/// What a store that refuses writes says.
+pub(crate) const POISONED: &str = "an earlier write to disk failed, so the store takes no more writes until it is opened again; reading goes on";
+
+/// Whether a failure says that the disk has no room, wherever in the engine it happened.
+pub(crate) fn is_disk_full(cause: &fjall::Error) -> bool {
+    match cause {
+        fjall::Error::Io(cause) | fjall::Error::Storage(fjall::LsmError::Io(cause)) => {
+            matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_full_wherever_it_shows() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(io_error("x", full()).kind(), ErrorKind::Full);
+        assert_eq!(engine_error("x", fjall::Error::Io(full())).kind(), ErrorKind::Full);
+        let inner = fjall::Error::Storage(fjall::LsmError::Io(full()));
+        assert!(is_disk_full(&inner));
+        assert_eq!(engine_error("x", inner).kind(), ErrorKind::Full);
+    }
+
+    #[test]
+    fn failures_keep_their_cause_and_name_the_provider() {
+        let error = io_error("item file", io::Error::other("bus"));
+        assert_eq!(error.provider(), Some("fs"));
+        assert!(format!("{error:?}").contains("bus"), "{error:?}");
+    }
+}
