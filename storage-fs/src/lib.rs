@@ -7,6 +7,7 @@ mod cut;
 mod directory;
 mod engine;
 mod error;
+mod fault;
 mod item;
 mod journal;
 mod keys;
@@ -28,5 +29,7 @@ mod warmth;
 mod writer;
 
 pub use config::{Durability, FsConfig};
+#[doc(hidden)]
+pub use fault::Fault;
 pub use provider::{FsBuilder, FsProvider};
 pub use verify::{Damaged, VerifyReport};

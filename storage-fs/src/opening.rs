@@ -15,6 +15,7 @@ use crate::{
     directory::Directory,
     engine::{Engine, Space},
     error::{engine_error, failure, io_error},
+    fault::Faults,
     journal::{self, Condition},
     mark::{Found, Mark},
     queue::Queue,
@@ -30,7 +31,12 @@ use crate::{
 ///
 /// # Errors
 /// As [`FsBuilder::open`](crate::FsBuilder::open).
-pub(crate) fn open_store(path: &Path, config: FsConfig, clock: SharedClock) -> Result<(Arc<Shared>, Writer)> {
+pub(crate) fn open_store(
+    path: &Path,
+    config: FsConfig,
+    clock: SharedClock,
+    faults: Faults,
+) -> Result<(Arc<Shared>, Writer)> {
     let directory = Directory::open(path)?;
     let room = Room::new(&directory, &config)?;
     let (mark, found) = Mark::open(&directory.mark())?;
@@ -62,6 +68,7 @@ pub(crate) fn open_store(path: &Path, config: FsConfig, clock: SharedClock) -> R
         ended: watch::Sender::new(None),
         wanted: AtomicBool::new(false),
         tidy: AtomicBool::new(false),
+        faults,
         trouble: watch::Sender::new(None),
         config,
     });

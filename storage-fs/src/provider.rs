@@ -24,6 +24,7 @@ use crate::{
     config::FsConfig,
     engine::Engine,
     error::{PROVIDER, failure, io_error},
+    fault::Faults,
     item::{Payload, Stored},
     keys::Name,
     opening::open_store,
@@ -69,6 +70,7 @@ pub struct FsBuilder {
     path: PathBuf,
     config: FsConfig,
     clock: SharedClock,
+    faults: Faults,
 }
 
 impl FsBuilder {
@@ -84,6 +86,14 @@ impl FsBuilder {
         self
     }
 
+    /// Plants a bug.
+    #[cfg(feature = "fault-injection")]
+    #[doc(hidden)]
+    pub fn fault(mut self, fault: crate::Fault) -> Self {
+        self.faults.planted = Some(fault);
+        self
+    }
+
     /// Opens the store, making a new one if the directory does not exist or is empty.
     ///
     /// # Errors
@@ -93,8 +103,8 @@ impl FsBuilder {
     /// files are damaged or miss acknowledged writes. In none of these cases is anything changed.
     pub async fn open(self) -> Result<FsProvider> {
         self.config.validate()?;
-        let Self { path, config, clock } = self;
-        let opened = spawn_blocking(move || open_store(&path, config, clock)).await;
+        let Self { path, config, clock, faults } = self;
+        let opened = spawn_blocking(move || open_store(&path, config, clock, faults)).await;
         let (shared, writer) =
             opened.map_err(panicked).flatten().map_err(|error| error.with_operation("open"))?;
         let thread = writer.start().map_err(|cause| io_error("the writer cannot be started", cause))?;
@@ -142,6 +152,7 @@ impl FsProvider {
             path: path.as_ref().to_owned(),
             config: FsConfig::default(),
             clock: SystemClock::shared(),
+            faults: Faults::default(),
         }
     }
 

@@ -60,7 +60,7 @@ pub(crate) fn with_payload(
         match fetch(engine, key)? {
             None => return Ok(None),
             Some(newer) if matches!(unread, Unread::Missing) && newer.metadata.version != version => {
-                stored = newer
+                stored = newer;
             }
             Some(_) => return Err(named(key, unread.into_error())),
         }

@@ -16,6 +16,7 @@ use crate::{
     config::FsConfig,
     engine::Engine,
     error::failure,
+    fault::Faults,
     queue::{Queue, closed, too_late},
     room::Room,
     warmth::Warmth,
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) wanted: AtomicBool,
     /// Whether `close` asked for tables instead of journals.
     pub(crate) tidy: AtomicBool,
+    /// Bugs planted by tests.
+    pub(crate) faults: Faults,
     /// Why writes are refused at the moment, for `health`.
     pub(crate) trouble: watch::Sender<Option<&'static str>>,
 }

@@ -18,8 +18,10 @@ use crate::{
     blobs::{BlobId, NewBlob},
     engine::{Batch, Engine, Space},
     error::{engine_error, failure},
+    fault::{Fault, Faults},
     item::{Payload, Stored, named},
     keys::{Entries, Name},
+    shared::Shared,
 };
 
 /// What a caller wants changed.
@@ -107,6 +109,7 @@ pub(crate) struct Transaction<'a> {
     engine: &'a Engine,
     clock: &'a dyn Clock,
     seed: u64,
+    faults: Faults,
     /// The highest version given so far.
     pub(crate) mark: u64,
     items: HashMap<Vec<u8>, Pending>,
@@ -115,8 +118,17 @@ pub(crate) struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    pub(crate) fn new(engine: &'a Engine, clock: &'a dyn Clock, seed: u64, mark: u64) -> Self {
-        Self { engine, clock, seed, mark, items: HashMap::new(), strays: Vec::new() }
+    pub(crate) fn new(engine: &'a Engine, shared: &'a Shared, mark: u64) -> Self {
+        let Shared { clock, seed, faults, .. } = shared;
+        Self {
+            engine,
+            clock: &**clock,
+            seed: *seed,
+            faults: *faults,
+            mark,
+            items: HashMap::new(),
+            strays: Vec::new(),
+        }
     }
 
     /// Applies an operation; a failure leaves the picture as it was.
@@ -250,7 +262,10 @@ impl<'a> Transaction<'a> {
             batch.remove(*space, entry);
         }
         for (space, entry) in new_entries.iter().filter(|entry| !old_entries.contains(entry)) {
-            batch.put(*space, entry, &[]);
+            let left_out = self.faults.has(Fault::SkipIndexEntry) && *space == Space::Tags;
+            if !(left_out && self.mark.is_multiple_of(16)) {
+                batch.put(*space, entry, &[]);
+            }
         }
         match new {
             Some(stored) => batch.put(Space::Items, key, &stored.encode(key)),

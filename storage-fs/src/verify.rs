@@ -146,7 +146,7 @@ impl Check<'_> {
                 Ok(Some(_)) => {}
                 Ok(None) => faults.push(format!("an entry of the index {space:?} is missing")),
                 Err(cause) => {
-                    faults.push(engine_error(&format!("the index {space:?}"), cause).message().to_owned())
+                    faults.push(engine_error(&format!("the index {space:?}"), cause).message().to_owned());
                 }
             }
         }

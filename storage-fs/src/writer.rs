@@ -17,6 +17,7 @@ use crate::{
     directory::Directory,
     engine::{Engine, Space},
     error::{POISONED, engine_error, failure, io_error, is_disk_full},
+    fault::Fault,
     mark::Mark,
     opening::open_engine,
     queue::{Entry, Reply, Taken},
@@ -123,7 +124,7 @@ impl Writer {
     /// Applies operations and commits them.
     fn apply(&mut self, engine: &Engine, entries: Vec<Entry>, fits: Fits) -> Vec<(Reply, Result<Answer>)> {
         let shared = Arc::clone(&self.shared);
-        let mut transaction = Transaction::new(engine, &*shared.clock, shared.seed, self.state.mark);
+        let mut transaction = Transaction::new(engine, &shared, self.state.mark);
         let mut answers = Vec::with_capacity(entries.len());
         for entry in entries.into_iter().filter(Entry::claim) {
             let (op, reply) = entry.split();
@@ -132,6 +133,10 @@ impl Writer {
                 None => transaction.apply(op),
             };
             answers.push((reply, answer));
+        }
+        if shared.faults.has(Fault::AcknowledgeBeforeSync) {
+            answers.drain(..).for_each(|(reply, answer)| reply.send(answer));
+            thread::sleep(Duration::from_millis(2));
         }
         if let Err(failed) = self.commit(engine, transaction) {
             // Answers may build on one another, so that none of them stands if the commit does not.
