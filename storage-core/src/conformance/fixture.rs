@@ -79,6 +79,8 @@ pub struct Fixture {
     manual: Option<ManualClock>,
     /// How long a unit of the suite's time takes: a second of the manual clock, much less of the real one.
     unit: Duration,
+    start: Timestamp,
+    reached: Mutex<Timestamp>,
     seed: u64,
     drawn: AtomicBool,
     /// Deadlines that the check has not waited for yet: until then, the real clock must not have reached them.
@@ -92,12 +94,15 @@ impl Fixture {
         let manual = real_unit.is_none().then(ManualClock::default);
         let clock = manual.as_ref().map_or_else(SystemClock::shared, ManualClock::shared);
         let directory = Arc::new(tempfile::tempdir().expect("a scratch directory can be made"));
+        let start = clock.now();
         let name = format!("check_{:016x}", fastrand::u64(..));
         Self {
             factory,
             setup: Setup { clock, directory, name: name.into() },
             manual,
             unit: real_unit.unwrap_or(Duration::from_secs(1)),
+            start,
+            reached: Mutex::new(start),
             seed: seed_from_environment().unwrap_or_else(|| fastrand::u64(..)),
             drawn: AtomicBool::new(false),
             pending: Mutex::default(),
@@ -163,8 +168,15 @@ impl Fixture {
 
     /// A deadline `units` of the suite's time from now, which the check will wait for with [`until`](Self::until) or
     /// leave in the future to its end.
+    ///
+    /// On the real clock deadlines stand a whole unit apart, so that waiting for one leaves time before the next.
     pub fn later(&self, units: u32) -> Timestamp {
-        let deadline = self.now().saturating_add(self.unit * units);
+        let passed = self.now().saturating_since(self.start);
+        let whole_units = match self.manual {
+            Some(_) => passed,
+            None => self.unit * passed.div_duration_f64(self.unit).ceil() as u32,
+        };
+        let deadline = self.start.saturating_add(whole_units + self.unit * units);
         lock(&self.pending).push(deadline);
         deadline
     }
@@ -181,11 +193,17 @@ impl Fixture {
         match &self.manual {
             Some(clock) => clock.set(instant.max(clock.now())),
             None => {
+                *lock(&self.reached) = instant;
                 while self.now() < instant {
                     tokio::time::sleep(instant.saturating_since(self.now())).await;
                 }
             }
         }
+    }
+
+    /// The time that the check has come to: what expires later is still there, if the check is not late.
+    pub(super) fn reached(&self) -> Timestamp {
+        if self.manual.is_some() { self.now() } else { *lock(&self.reached) }
     }
 
     /// Lets the time move on a little, so that two writes get different times.

@@ -8,10 +8,67 @@ use super::{Check, Need, checks};
 macro_rules! __conformance_list {
     ($callback:ident) => {
         $crate::$callback! {
+            batches {
+                save_many_answers_in_the_order_of_the_request
+                load_many_answers_in_the_order_of_the_request
+                delete_many_answers_in_the_order_of_the_request
+                empty_batches_have_empty_answers
+                two_saves_of_one_key_in_a_batch_are_one_after_the_other
+                a_batch_leaves_no_tags_of_what_it_replaced_itself [tags search]
+                a_failure_in_a_batch_is_the_answer_of_its_item_alone [tags]
+                a_payload_too_large_fails_alone_in_a_batch
+                conditions_in_a_batch_see_what_came_before_them [conditions]
+                a_batch_may_mix_content_types
+                a_large_batch_is_split_and_complete
+                each_item_of_a_batch_has_its_own_deadline
+            }
+            cancellation {
+                a_dropped_save_of_a_new_item_leaves_all_or_nothing [tags search]
+                a_dropped_overwrite_leaves_the_old_or_the_new_item [tags search]
+                a_dropped_conditional_save_leaves_the_old_or_the_new_item [conditions tags search]
+                a_dropped_delete_leaves_all_or_nothing [tags search]
+                a_dropped_touch_leaves_the_old_or_the_new_deadline [tags search]
+                a_dropped_batch_of_saves_leaves_the_old_or_the_new_of_each [tags search]
+                a_dropped_batch_of_deletes_leaves_each_whole_or_gone [tags search]
+                a_dropped_cleanup_leaves_the_rest_to_the_next [tags search]
+                dropped_reads_change_nothing [tags search]
+                a_dropped_close_can_be_called_again [tags search]
+                tasks_aborted_at_random_leave_no_trace [tags search]
+            }
             capabilities {
                 the_name_is_short_and_holds_no_secret
                 what_is_offered_does_not_change
                 the_debug_text_holds_no_payload
+            }
+            cleanup {
+                an_empty_store_has_nothing_to_clean_up
+                the_report_counts_expired_items_and_bytes_exactly
+                a_second_cleanup_finds_nothing
+                live_items_are_untouched_by_cleanup
+                nothing_is_left_after_cleanup [tags search]
+                deleted_and_replaced_items_are_not_counted_as_expired
+                an_item_saved_in_place_of_an_expired_one_is_not_swept
+                a_swept_key_can_be_used_again
+                every_content_type_is_swept_by_its_own_deadlines
+                large_payloads_are_swept
+            }
+            concurrency {
+                of_a_hundred_concurrent_absent_saves_exactly_one_wins [conditions]
+                of_concurrent_saves_under_one_version_exactly_one_wins [conditions]
+                concurrent_increments_are_never_lost [conditions]
+                of_concurrent_deletes_exactly_one_says_true
+                between_a_save_and_a_delete_of_one_version_exactly_one_wins [conditions]
+                concurrent_saves_of_different_keys_all_land
+                the_highest_of_concurrent_versions_stays
+                readers_never_see_a_mix_of_two_saves
+                searchers_never_see_a_mix_of_two_saves [search]
+                a_search_by_tag_never_shows_another_tag [tags search]
+                a_cleanup_beside_writers_never_removes_a_new_item
+                concurrent_cleanups_count_each_item_once
+                a_walk_beside_writers_sees_each_untouched_item_once [search]
+                touches_and_saves_at_once_take_turns
+                concurrent_batches_keep_their_own_order
+                every_call_ends_in_time_under_load [search]
             }
             conditions {
                 absent_creates_a_missing_item [conditions]
@@ -43,6 +100,21 @@ macro_rules! __conformance_list {
                 a_conditional_delete_of_a_missing_item_says_false [conditions]
                 a_conditional_delete_of_an_expired_item_says_false [conditions]
                 a_delete_conditional_on_absence_is_invalid [conditions]
+            }
+            differential {
+                random_queries_answer_what_a_plain_model_answers [tags search]
+                random_queries_over_few_items_answer_what_a_plain_model_answers [tags search]
+                random_queries_over_ties_answer_what_a_plain_model_answers [tags search]
+            }
+            errors {
+                the_error_of_a_save_names_provider_operation_and_item [tags]
+                the_error_of_a_condition_names_provider_operation_and_item [conditions]
+                the_error_of_a_large_payload_names_provider_operation_and_item
+                the_error_of_a_touch_names_provider_and_item
+                the_error_of_a_query_names_provider_and_operation [search]
+                the_error_of_a_closed_provider_names_operation_and_item
+                each_error_of_a_batch_names_its_own_item
+                a_hostile_key_is_shown_escaped
             }
             expiry {
                 an_item_lives_until_just_before_its_deadline
@@ -125,6 +197,37 @@ macro_rules! __conformance_list {
                 a_load_sees_every_save_at_once
                 a_load_in_another_task_sees_the_save
             }
+            machine {
+                random_calls_answer_what_a_plain_model_answers [conditions tags search]
+                random_calls_and_reopenings_answer_what_a_plain_model_answers [conditions tags search durable]
+            }
+            order {
+                hits_come_by_key_and_content_type_unless_asked_otherwise [search]
+                keys_are_ordered_by_bytes [search]
+                the_order_of_creation_breaks_ties_by_key_and_content_type [search]
+                the_order_of_updates_breaks_ties_by_key_and_content_type [search]
+                descending_is_the_exact_reverse_of_ascending [search]
+                filters_keep_the_order [search]
+                the_hits_of_a_tag_come_in_the_order_asked_for [tags search]
+                a_resaved_item_moves_in_the_order_of_updates_alone [search]
+                an_item_made_anew_moves_in_the_order_of_creation [search]
+            }
+            pages {
+                pages_of_any_size_join_in_every_order [search]
+                pages_are_full_but_for_the_last [search]
+                a_page_holds_a_hundred_hits_by_default [search]
+                the_limit_bounds_the_whole_walk [search]
+                page_size_and_payloads_may_change_midway [search]
+                a_cursor_can_be_written_down_and_read_again [search]
+                a_damaged_cursor_is_an_invalid_query [search]
+                a_cursor_of_another_query_is_an_invalid_query [tags search]
+                items_saved_during_a_walk_shift_no_others [search]
+                deleting_what_was_seen_does_not_disturb_the_walk [search]
+                items_that_expire_during_a_walk_leave_the_others [search]
+                the_pages_of_a_tag_join_in_every_order [tags search]
+                the_longest_names_fit_into_a_cursor [search]
+                a_stream_brings_every_hit_of_all_pages [search]
+            }
             save {
                 a_load_after_a_save_returns_exactly_what_was_saved
                 a_save_answers_the_item_as_it_is_now_stored
@@ -151,6 +254,41 @@ macro_rules! __conformance_list {
                 encodings_of_any_name_are_kept
                 a_refused_save_leaves_everything_as_it_was [tags]
                 a_loaded_item_outlives_its_overwrite_and_delete
+            }
+            scale {
+                a_walk_brings_all_of_ten_thousand_and_fifty_items [search]
+                count_and_usage_count_all_of_ten_thousand_and_fifty_items [search]
+                a_tag_finds_all_of_ten_thousand_and_fifty_items [tags search]
+                a_cleanup_sweeps_all_of_ten_thousand_and_fifty_items
+            }
+            search {
+                an_empty_store_has_no_hits [search]
+                no_match_is_an_empty_page [search]
+                a_search_without_filters_finds_every_item_whole [search]
+                a_hit_scores_one_and_highlights_nothing [search]
+                a_search_for_metadata_brings_no_data [search]
+                the_content_type_filters_exactly [search]
+                a_star_matches_any_characters [search]
+                a_question_mark_matches_one_character [search]
+                a_set_matches_one_of_its_characters [search]
+                an_escaped_wildcard_is_a_plain_character [search]
+                patterns_are_compared_byte_for_byte [search]
+                foreign_wildcards_are_plain_characters_in_patterns [search]
+                a_hostile_pattern_ends_soon [search]
+                the_longest_pattern_is_taken [search]
+                a_tag_finds_exactly_its_value [tags search]
+                several_tags_must_all_be_there [tags search]
+                a_resaved_item_is_found_by_its_new_tags_alone [tags search]
+                ranges_of_creation_hold_their_start_and_not_their_end [search]
+                ranges_of_updates_hold_their_start_and_not_their_end [search]
+                ranges_of_expiry_hold_their_start_and_not_their_end [search]
+                what_never_expires_is_in_no_range_of_expiry [search]
+                a_range_that_ends_before_it_begins_is_empty [search]
+                all_filters_must_hold_together [tags search]
+                a_query_outside_the_limits_is_invalid [tags search]
+                a_count_ignores_order_limit_page_and_cursor [search]
+                the_usage_tells_items_and_bytes_by_content_type [search]
+                a_search_returns_what_a_load_returns [tags search]
             }
             touch {
                 a_touch_sets_a_deadline
