@@ -48,8 +48,8 @@ impl<'a> Narrowed<'a> {
             .map(|range| (count_within(&indexes.updated, slots, &range), Source::Updated));
         let expires = bounded(query.expires())
             .map(|range| (count_within(&indexes.deadlines, slots, &range), Source::Deadlines));
-        let prefix = Some(query.literal_prefix()).filter(|prefix| !prefix.is_empty());
-        let prefix = prefix.map(|prefix| (count_within(&indexes.keys, slots, prefix), Source::Prefix));
+        let prefix = (!search.prefix.is_empty())
+            .then(|| (count_within(&indexes.keys, slots, &search.prefix), Source::Prefix));
         let (len, source) = postings
             .chain(created)
             .chain(updated)
@@ -85,7 +85,7 @@ impl<'a> Narrowed<'a> {
             Source::Created => numbers_within(&indexes.created, slots, &query.created()),
             Source::Updated => numbers_within(&indexes.updated, slots, &query.updated()),
             Source::Deadlines => numbers_within(&indexes.deadlines, slots, &query.expires()),
-            Source::Prefix => numbers_within(&indexes.keys, slots, query.literal_prefix()),
+            Source::Prefix => numbers_within(&indexes.keys, slots, &search.prefix),
         };
         // An item that got a value back which it had before is named twice.
         numbers.sort_unstable();

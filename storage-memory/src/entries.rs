@@ -59,11 +59,35 @@ impl Named {
     }
 }
 
-/// The first eight bytes as a number that sorts like them.
+/// Bytes of a key that an entry holds itself.
+const HEAD: usize = 8;
+
+/// The first bytes as a number that sorts like them.
 fn head(text: &str) -> u64 {
-    let mut head = [0; 8];
+    let mut head = [0; HEAD];
     head.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
     u64::from_be_bytes(head)
+}
+
+/// All keys that begin with a text.
+#[derive(Debug, Clone)]
+pub(crate) struct Prefix {
+    text: Box<str>,
+    head: u64,
+    /// The bits of a head that the text decides.
+    mask: u64,
+}
+
+impl Prefix {
+    pub(crate) fn new(text: &str) -> Self {
+        let undecided = 8 * HEAD.saturating_sub(text.len()) as u32;
+        Self { text: text.into(), head: head(text), mask: u64::MAX.checked_shl(undecided).unwrap_or(0) }
+    }
+
+    /// Whether every key begins with it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
 }
 
 impl Entry for Named {
@@ -75,19 +99,20 @@ impl Entry for Named {
 }
 
 impl Ranged for Named {
-    /// A prefix of keys.
-    type Range = str;
+    type Range = Prefix;
 
     fn slot(&self) -> u32 {
         self.slot
     }
 
-    fn side(&self, prefix: &str, slots: &Slots) -> Ordering {
-        if prefix.is_empty() {
-            return Ordering::Equal;
-        }
-        let identity = slots.identity(self.slot);
-        if identity.starts_with(prefix) { Ordering::Equal } else { identity.cmp(prefix) }
+    fn side(&self, prefix: &Prefix, slots: &Slots) -> Ordering {
+        (self.head & prefix.mask).cmp(&prefix.head).then_with(|| {
+            if prefix.text.len() <= HEAD {
+                return Ordering::Equal;
+            }
+            let identity = slots.identity(self.slot);
+            if identity.starts_with(&*prefix.text) { Ordering::Equal } else { identity.cmp(&prefix.text) }
+        })
     }
 
     fn moved(self, slot: u32) -> Self {
@@ -259,9 +284,21 @@ pub(crate) fn window<'a, E: Ranged>(
             run.partition_point(|entry| entry.side(range, slots) == Ordering::Less || skip_low(entry));
         let rest = run.get(start..).unwrap_or_default();
         let length =
-            rest.partition_point(|entry| entry.side(range, slots) != Ordering::Greater && !skip_high(entry));
+            leading(rest, |entry| entry.side(range, slots) != Ordering::Greater && !skip_high(entry));
         rest.get(..length).unwrap_or_default()
     })
+}
+
+/// How many entries at the start of `run` satisfy `is_in`, as `partition_point`, but quick if they are few: looking in
+/// the middle of a large run first would wait for memory that is not in any cache.
+fn leading<E>(run: &[E], is_in: impl Fn(&E) -> bool) -> usize {
+    let mut reach = 1;
+    while run.get(reach - 1).is_some_and(&is_in) {
+        reach *= 2;
+    }
+    let known = reach / 2;
+    let unsure = run.get(known..run.len().min(reach)).unwrap_or_default();
+    known + unsure.partition_point(is_in)
 }
 
 /// The part of each run that lies in `range`.

@@ -6,7 +6,8 @@ use storage_core::{
 };
 
 use crate::{
-    candidates::Narrowed,
+    candidates::{Narrowed, count_within},
+    entries::Prefix,
     index::{content_type_hash, tag_hash},
     shard::Shard,
     store::{Store, yield_now},
@@ -25,6 +26,8 @@ pub(crate) struct Search {
     pub(crate) query: CompiledQuery,
     /// Under which numbers every hit is posted: its tags and its content type.
     pub(crate) hashes: Vec<u32>,
+    /// What the pattern says about the start of the key.
+    pub(crate) prefix: Prefix,
     pub(crate) now: Timestamp,
 }
 
@@ -33,7 +36,8 @@ impl Search {
         let query = query.compile()?;
         let tags = query.tags().iter().map(|(name, value)| tag_hash(store.hashes(), name, value));
         let content_type = query.content_type().map(|name| content_type_hash(store.hashes(), name));
-        Ok(Self { hashes: tags.chain(content_type).collect(), now: store.now(), query })
+        let prefix = Prefix::new(query.literal_prefix());
+        Ok(Self { hashes: tags.chain(content_type).collect(), prefix, now: store.now(), query })
     }
 
     /// Whether `item` is a hit, on this page or another.
@@ -65,10 +69,9 @@ impl Search {
 
     /// Entries of one shard that a walk to the end would meet.
     fn walkable(&self, shard: &Shard) -> usize {
-        use crate::candidates::count_within;
         let (indexes, slots) = (shard.indexes(), shard.slots());
         match self.query.order().by {
-            OrderBy::Key => count_within(&indexes.keys, slots, self.query.literal_prefix()),
+            OrderBy::Key => count_within(&indexes.keys, slots, &self.prefix),
             OrderBy::Created => count_within(&indexes.created, slots, &self.query.created()),
             OrderBy::Updated => count_within(&indexes.updated, slots, &self.query.updated()),
         }

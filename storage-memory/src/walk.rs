@@ -147,7 +147,7 @@ fn visit(shard: &Shard, search: &Search, rest: &Rest, most: usize) -> Batch {
     };
     let step = Step { slots: shard.slots(), search, after, most };
     match query.order().by {
-        OrderBy::Key => step.through(&indexes.keys, query.literal_prefix(), |_, _| true),
+        OrderBy::Key => step.through(&indexes.keys, &search.prefix, |_, _| true),
         OrderBy::Created => {
             step.through(&indexes.created, &query.created(), |time, metadata| time == metadata.created_at)
         }
