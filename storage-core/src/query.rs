@@ -337,7 +337,8 @@ impl CompiledQuery {
         usize::try_from(left).map_or(self.page_size, |left| left.min(self.page_size))
     }
 
-    fn left(&self) -> u64 {
+    /// How many hits the limit leaves from the cursor on; `u64::MAX` if there is no limit.
+    pub fn left(&self) -> u64 {
         self.query.limit.unwrap_or(u64::MAX).saturating_sub(self.returned)
     }
 

@@ -1,1 +1,41 @@
-//! Placeholder.
+#![doc = include_str!("../README.md")]
+
+mod batch;
+mod builder;
+mod dispatch;
+mod expiry;
+mod lifecycle;
+mod manager;
+mod merge;
+mod monitor;
+mod monitored;
+pub mod names;
+mod operation;
+mod outcome;
+mod patterns;
+mod routes;
+mod save;
+mod search;
+mod series;
+mod source;
+mod sweeper;
+mod tally;
+mod view;
+
+#[cfg(feature = "fs")]
+pub use storage_fs as fs;
+#[cfg(feature = "memory")]
+pub use storage_memory as memory;
+
+pub use storage_core::*;
+
+pub use builder::Builder;
+pub use expiry::Expiry;
+pub use manager::UnifiedStorageManager;
+pub use monitor::StorageMonitor;
+pub use monitored::Monitored;
+pub use operation::Operation;
+pub use outcome::{Outcomes, ProviderOutcome};
+pub use save::{Payload, Raw, Save, Typed};
+pub use search::SearchResults;
+pub use view::ManagerProvider;

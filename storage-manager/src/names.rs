@@ -1,0 +1,28 @@
+//! The names of all metrics and labels, in one place.
+
+/// Counter: calls that ended, by [`OPERATION`], [`CONTENT_TYPE`] and [`SUCCESS`].
+pub const OPERATIONS_TOTAL: &str = "storage_operations_total";
+/// Histogram: how long calls took, in seconds, by [`OPERATION`] and [`CONTENT_TYPE`].
+pub const OPERATION_DURATION_SECONDS: &str = "storage_operation_duration_seconds";
+/// Counter: failures, by [`KIND`]. Every failed item of a batch counts.
+pub const ERRORS_TOTAL: &str = "storage_errors_total";
+/// Histogram: payloads saved and loaded, in bytes, by [`OPERATION`] and [`CONTENT_TYPE`].
+pub const PAYLOAD_BYTES: &str = "storage_payload_bytes";
+/// Gauge: payload bytes of the live items, by [`CONTENT_TYPE`], as of the last usage report.
+pub const SIZE_BYTES: &str = "storage_size_bytes";
+/// Gauge: number of live items, by [`CONTENT_TYPE`], as of the last usage report.
+pub const ITEMS: &str = "storage_items";
+/// Gauge: calls under way, by [`CONTENT_TYPE`].
+pub const OPERATIONS_IN_FLIGHT: &str = "storage_operations_in_flight";
+
+/// Label: what was asked for, such as `save`.
+pub const OPERATION: &str = "operation";
+/// Label: the registered content type or route pattern, or [`OTHER`].
+pub const CONTENT_TYPE: &str = "content_type";
+/// Label: `true` or `false`.
+pub const SUCCESS: &str = "success";
+/// Label: the name of the error kind, such as `Timeout`.
+pub const KIND: &str = "kind";
+
+/// The content type of everything that is not registered by name, and of calls that concern no single content type.
+pub const OTHER: &str = "other";
