@@ -51,20 +51,22 @@ impl Search {
         StorageItem { data, metadata: item.metadata.clone() }
     }
 
-    /// Whether it is cheaper to walk the order of the answer until the page is full than to look at every candidate and
-    /// sort the hits.
-    fn prefers_walk(&self, store: &Store) -> Result<bool> {
-        let (mut candidates, mut walked) = (0, 0);
+    /// How many steps a walk along the order of the answer may take, if it promises to fill the page sooner than looking
+    /// at every candidate and sorting the hits; `None` if it does not.
+    fn walk_within(&self, store: &Store) -> Result<Option<usize>> {
+        let (mut candidates, mut walkable) = (0, 0);
         let sample = store.cells().len().min(SAMPLE);
         for cell in store.cells().iter().take(sample) {
             let shard = cell.read_indexes()?;
             candidates += Narrowed::to_fewest(&shard, self).len();
-            walked += self.walkable(&shard);
+            walkable += self.walkable(&shard);
         }
-        // Hits are assumed to lie evenly in the order: one in `walked / candidates` steps.
+        // Hits are assumed to lie evenly in the order: one in `walkable / candidates` steps.
         let scale = store.cells().len().div_ceil(sample.max(1));
-        let steps = (self.query.page_len().saturating_mul(walked) / candidates.max(1)).min(walked * scale);
-        Ok(steps < candidates * scale)
+        let steps =
+            (self.query.page_len().saturating_mul(walkable) / candidates.max(1)).min(walkable * scale);
+        let every_candidate = candidates * scale;
+        Ok((steps < every_candidate).then_some(every_candidate))
     }
 
     /// Entries of one shard that a walk to the end would meet.
@@ -92,29 +94,36 @@ impl Store {
         let search = Search::new(self, query)?;
         // One more than the page tells whether there is another page.
         let wanted = search.query.page_len().saturating_add(1);
-        let mut hits = if search.prefers_walk(self)? {
-            self.walk(&search, wanted).await?
-        } else {
-            self.gather(&search, wanted).await?
+        let walked = match search.walk_within(self)? {
+            Some(steps) => self.walk(&search, wanted, steps).await?,
+            None => None,
+        };
+        let mut hits = match walked {
+            Some(hits) => hits,
+            None => self.gather(&search, wanted).await?,
         };
         let more = hits.len() == wanted;
         hits.truncate(wanted - 1);
         Ok(search.query.page(hits.into_iter().map(StorageResult::hit).collect(), more))
     }
 
-    /// The first `wanted` hits, by following the order through all shards at once.
-    async fn walk(&self, search: &Search, wanted: usize) -> Result<Vec<StorageItem>> {
+    /// The first `wanted` hits, by following the order through all shards at once; `None` if that takes more than about
+    /// `steps`, because the hits do not lie as evenly as was hoped.
+    async fn walk(&self, search: &Search, wanted: usize, steps: usize) -> Result<Option<Vec<StorageItem>>> {
         let mut pace = Pace::default();
         let mut lanes = Lanes::new(self, search, wanted);
         let mut hits = Vec::new();
         while hits.len() < wanted {
             while let Some(visited) = lanes.fill()? {
                 pace.count(visited).await;
+                if pace.total > steps.saturating_add(steps / 2) {
+                    return Ok(None);
+                }
             }
             let Some(hit) = lanes.next() else { break };
             hits.push(hit);
         }
-        Ok(hits)
+        Ok(Some(hits))
     }
 
     /// The first `wanted` hits, by looking at every candidate.
@@ -174,12 +183,15 @@ fn keep_first(hits: &mut Vec<StorageItem>, count: usize, search: &Search) {
 /// Gives other tasks a turn now and then.
 #[derive(Debug, Default)]
 struct Pace {
+    /// Items since the last turn of others.
     visited: usize,
+    total: usize,
 }
 
 impl Pace {
     async fn count(&mut self, visited: usize) {
         self.visited += visited;
+        self.total += visited;
         if self.visited >= TURN {
             self.visited = 0;
             yield_now().await;

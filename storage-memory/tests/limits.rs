@@ -284,3 +284,40 @@ async fn no_payload_is_kept_by_anything_that_was_removed() {
     provider.close().await.unwrap();
     assert!(payload.is_unique());
 }
+
+/// Writes only add index entries: those of old values must not pile up.
+#[tokio::test]
+async fn writing_for_ever_does_not_grow_the_indexes() {
+    let clock = ManualClock::default();
+    let shards = NonZeroU16::new(1).unwrap();
+    let provider = MemoryProvider::with_clock(MemoryConfig { shards, ..config(0, 0) }, clock.shared());
+    for n in 0..100 {
+        save(&provider, &n.to_string(), "x").await;
+    }
+    let mut largest = 0;
+    for n in 0..20_000 {
+        clock.advance(Duration::from_micros(1));
+        let name = (n % 100).to_string();
+        if n % 3 == 0 {
+            provider.delete(key(&name), Condition::None).await.unwrap();
+        }
+        let request = SaveRequest::new(key(&name), "x").tag("n", n.to_string());
+        provider.save(request.expires_at(clock.now().saturating_add(MINUTE))).await.unwrap();
+        largest = largest.max(provider.index_bytes());
+    }
+    assert!(largest < 60_000, "{largest} bytes for 100 items");
+}
+
+#[tokio::test]
+async fn changing_tags_for_ever_does_not_grow_the_indexes() {
+    let shards = NonZeroU16::new(1).unwrap();
+    let provider =
+        MemoryProvider::with_clock(MemoryConfig { shards, ..config(0, 0) }, ManualClock::default().shared());
+    let mut largest = 0;
+    for n in 0..10_000 {
+        let request = SaveRequest::new(key("a"), "x").tag("n", n.to_string());
+        provider.save(request).await.unwrap();
+        largest = largest.max(provider.index_bytes());
+    }
+    assert!(largest < 10_000, "{largest} bytes for one item");
+}

@@ -277,3 +277,24 @@ async fn searches_of_times_that_are_all_equal_are_ordered_by_key() {
         }));
     }
 }
+
+/// A search may leave a shard in the middle of a long walk. An item that was deleted and saved again has two entries
+/// of one place then, and the walk must not end between them: it goes on after the place.
+#[tokio::test]
+async fn a_walk_that_pauses_between_two_entries_of_one_key_misses_nothing() {
+    let config = MemoryConfig { shards: NonZeroU16::MIN, max_entries: 0, ..MemoryConfig::default() };
+    for position in 1_000..1_050 {
+        let provider = MemoryProvider::new(config.clone());
+        let keys: Vec<_> =
+            (0..1_100).map(|n| format!("{n:04}{}", if n == position { "wanted" } else { "" })).collect();
+        let save = |at: usize| provider.save(SaveRequest::new(ItemKey::new("a", &keys[at]).unwrap(), ""));
+        for at in 0..keys.len() {
+            save(at).await.unwrap();
+        }
+        let wanted = ItemKey::new("a", &keys[position]).unwrap();
+        provider.delete(wanted, Condition::None).await.unwrap();
+        save(position).await.unwrap();
+        let found = provider.search(&StorageQuery::new().pattern("*wanted")).await.unwrap();
+        assert_eq!(found.results.len(), 1, "at {position}");
+    }
+}
