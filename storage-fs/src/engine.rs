@@ -225,6 +225,18 @@ impl Engine {
         Space::ALL.into_iter().try_for_each(|space| self.space(space).major_compact())
     }
 
+    /// Removes the index keyspaces of a closed engine; they are made anew, empty, when it is opened.
+    pub(crate) fn forget_indexes(path: &Path) -> io::Result<()> {
+        for (index, space) in Space::ALL.iter().enumerate() {
+            // Keyspaces are numbered from one in the order in which they were made.
+            let folder = path.join("keyspaces").join((index + 1).to_string());
+            if Space::INDEXES.contains(space) && folder.is_dir() {
+                fs::remove_dir_all(folder)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes on the disk that the journals of an engine take.
     pub(crate) fn journal_bytes(path: &Path) -> io::Result<u64> {
         use std::os::unix::fs::MetadataExt;

@@ -32,7 +32,14 @@ pub(crate) fn io_error(what: &str, cause: io::Error) -> StorageError {
 pub(crate) fn engine_error(what: &str, cause: fjall::Error) -> StorageError {
     let (kind, why) = match cause {
         fjall::Error::Io(cause) | fjall::Error::Storage(fjall::LsmError::Io(cause)) => {
-            return io_error(what, cause);
+            return match cause.kind() {
+                // The engine names its files itself: one that is not there, or is there already, was lost or misnamed.
+                io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists => {
+                    failure(ErrorKind::Corrupted, format!("{what}: a file of the engine is missing"))
+                        .with_source(cause)
+                }
+                _ => io_error(what, cause),
+            };
         }
         fjall::Error::InvalidVersion(_) => (ErrorKind::Config, "the engine's files have another version"),
         fjall::Error::Storage(fjall::LsmError::InvalidVersion(_)) => {
@@ -71,6 +78,16 @@ mod tests {
         let inner = fjall::Error::Storage(fjall::LsmError::Io(full()));
         assert!(is_disk_full(&inner));
         assert_eq!(engine_error("x", inner).kind(), ErrorKind::Full);
+    }
+
+    /// A flipped bit in the engine's note of its newest manifest once passed for a disk that is away for a while.
+    #[test]
+    fn a_missing_file_of_the_engine_is_damage() {
+        for kind in [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists] {
+            assert_eq!(engine_error("x", fjall::Error::Io(kind.into())).kind(), ErrorKind::Corrupted);
+        }
+        let busy = fjall::Error::Io(io::ErrorKind::ResourceBusy.into());
+        assert_eq!(engine_error("x", busy).kind(), ErrorKind::Unavailable);
     }
 
     #[test]

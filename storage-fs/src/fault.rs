@@ -5,6 +5,8 @@
 pub enum Fault {
     /// Every 16th new entry of the tag index is left out.
     SkipIndexEntry,
+    /// Every 16th delete leaves the entry of the creation time behind.
+    KeepIndexEntry,
     /// Callers are told that a write is done a moment before it is committed.
     AcknowledgeBeforeSync,
 }
@@ -18,6 +20,7 @@ impl std::str::FromStr for Fault {
         let plain = name.replace(['-', '_'], "").to_lowercase();
         match plain.as_str() {
             "skipindexentry" => Ok(Self::SkipIndexEntry),
+            "keepindexentry" => Ok(Self::KeepIndexEntry),
             "acknowledgebeforesync" => Ok(Self::AcknowledgeBeforeSync),
             _ => Err(format!("{name:?} is no fault")),
         }

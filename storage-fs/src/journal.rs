@@ -60,6 +60,11 @@ pub(crate) struct Scan {
 }
 
 impl Scan {
+    /// The engine's number of the last whole batch, here or in the journals before.
+    pub(crate) fn last_sequence(&self) -> Option<u64> {
+        self.last_sequence
+    }
+
     /// Where the last whole batch ends.
     fn end(&self) -> u64 {
         self.batches.last().map_or(0, |range| range.end)

@@ -17,6 +17,7 @@ use crate::{
     error::{engine_error, failure, io_error},
     fault::Faults,
     journal::{self, Condition},
+    manifests,
     mark::{Found, Mark},
     queue::Queue,
     remover::Remover,
@@ -97,6 +98,7 @@ pub(crate) fn open_engine(
     acknowledged: Option<u64>,
 ) -> Result<(Engine, State)> {
     let path = directory.engine();
+    check_manifests(&path, acknowledged.is_some_and(|sequence| sequence > 0))?;
     let kept = prepare_journals(&path, acknowledged)?;
     let engine = Engine::open(&path, config, disk)?;
     let state = read_state(&engine)?;
@@ -116,6 +118,18 @@ pub(crate) fn open_engine(
 fn lost(what: &str) -> StorageError {
     let advice = "`salvage` opens what is readable and keeps the originals";
     failure(ErrorKind::Corrupted, format!("{what}; nothing was changed; {advice}"))
+}
+
+fn check_manifests(engine: &Path, established: bool) -> Result<()> {
+    let found = manifests::find_damaged(engine, established)
+        .map_err(|cause| io_error("the engine's manifests cannot be examined", cause))?;
+    match found {
+        None => Ok(()),
+        Some(place) => {
+            let name = place.file_name().unwrap_or_default().display().to_string();
+            Err(lost(&format!("a manifest of the engine is damaged or missing (keyspace {name})")))
+        }
+    }
 }
 
 fn prepare_journals(engine: &Path, acknowledged: Option<u64>) -> Result<Option<Kept>> {

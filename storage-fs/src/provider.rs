@@ -30,6 +30,7 @@ use crate::{
     opening::open_store,
     queue::{Ticket, too_late},
     reads::{self, Pace},
+    salvage::{SalvageReport, salvage},
     search,
     shared::Shared,
     transaction::{Answer, Op, Save},
@@ -165,6 +166,21 @@ impl FsProvider {
     /// [`ErrorKind::Closed`], and failures to read the disk; damage is an entry of the report and no error.
     pub async fn verify(&self) -> Result<VerifyReport> {
         self.blocking(None, verify::verify).await.map_err(|error| error.with_operation("verify"))
+    }
+
+    /// Wins back what is readable from a store that does not open any more, because its files are damaged.
+    ///
+    /// Journals that are damaged somewhere give up what is readable before and behind; every record that has its checksum
+    /// is kept, and its index entries are made anew. The originals are kept in a folder of their own, which the report
+    /// names. Afterwards the store opens as usual. It needs about as much room again as the store has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Corrupted`] if the tables of the items cannot be opened at all; [`ErrorKind::Locked`] if the store is
+    /// open; failures of the file system. The store is then as it was.
+    pub async fn salvage(path: impl AsRef<Path>) -> Result<SalvageReport> {
+        let path = path.as_ref().to_owned();
+        let salvaged = spawn_blocking(move || salvage(&path, &FsConfig::default())).await;
+        salvaged.map_err(panicked).flatten().map_err(about("salvage", None))
     }
 
     fn shared(&self) -> &Arc<Shared> {

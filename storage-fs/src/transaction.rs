@@ -259,7 +259,10 @@ impl<'a> Transaction<'a> {
         let new_entries =
             new.map(|stored| listed(Entries::of(&stored.metadata, self.seed))).unwrap_or_default();
         for (space, entry) in old_entries.iter().filter(|entry| !new_entries.contains(entry)) {
-            batch.remove(*space, entry);
+            let forgotten = self.faults.has(Fault::KeepIndexEntry) && *space == Space::Created;
+            if !(forgotten && new.is_none() && self.mark.is_multiple_of(16)) {
+                batch.remove(*space, entry);
+            }
         }
         for (space, entry) in new_entries.iter().filter(|entry| !old_entries.contains(entry)) {
             let left_out = self.faults.has(Fault::SkipIndexEntry) && *space == Space::Tags;

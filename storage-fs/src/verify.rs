@@ -43,7 +43,7 @@ pub struct Damaged {
 }
 
 impl Damaged {
-    fn of_item(key: &[u8], what: impl Into<String>) -> Self {
+    pub(crate) fn of_item(key: &[u8], what: impl Into<String>) -> Self {
         let name = Name::of_item(key);
         Self {
             content_type: name.map(|name| name.content_type.to_owned()),
