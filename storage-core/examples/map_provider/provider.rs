@@ -20,12 +20,14 @@ pub(crate) struct MapProvider {
 
 #[derive(Default)]
 struct State {
-    /// By key and content type, which is the order of a search without another order.
-    items: BTreeMap<(String, String), StorageItem>,
+    /// By content type and key, expired items included until they are swept.
+    items: BTreeMap<Identity, StorageItem>,
     /// The highest version given so far. It outlives the items, so that no version is used twice.
     mark: u64,
     closed: bool,
 }
+
+type Identity = (String, String);
 
 impl MapProvider {
     /// An empty store that reads the time from `clock`.
@@ -33,9 +35,13 @@ impl MapProvider {
         Self { clock, state: Mutex::default() }
     }
 
-    fn state(&self) -> Result<MutexGuard<'_, State>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         // No call leaves the state half changed, so that the panic of another thread does not spoil it.
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.lock();
         if state.closed {
             Err(StorageError::new(ErrorKind::Closed, "the store is closed"))
         } else {
@@ -44,6 +50,7 @@ impl MapProvider {
     }
 }
 
+// Not derived: the items of a store do not belong into a log.
 impl fmt::Debug for MapProvider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MapProvider")
@@ -52,18 +59,14 @@ impl fmt::Debug for MapProvider {
 
 const NAME: &str = "map";
 
-/// Names provider, operation and item of a failure.
-fn at(operation: &'static str, key: ItemKey<'_>) -> impl Fn(StorageError) -> StorageError {
-    move |error| error.with_provider(NAME).with_operation(operation).with_key(key)
-}
-
-/// Names provider and operation of a failure that concerns no single item.
+/// Says which provider and operation failed.
 fn during(operation: &'static str) -> impl Fn(StorageError) -> StorageError {
     move |error| error.with_provider(NAME).with_operation(operation)
 }
 
-fn identity(key: ItemKey<'_>) -> (String, String) {
-    (key.key().to_owned(), key.content_type().to_owned())
+/// Says which provider and operation failed, and at which item.
+fn at(operation: &'static str, key: ItemKey<'_>) -> impl Fn(StorageError) -> StorageError {
+    move |error| during(operation)(error).with_key(key)
 }
 
 #[async_trait]
@@ -93,20 +96,18 @@ impl StorageProvider for MapProvider {
     }
 
     async fn close(&self) -> Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        *state = State { closed: true, ..State::default() };
+        *self.lock() = State { closed: true, ..State::default() };
         Ok(())
     }
 }
 
 impl MapProvider {
     fn put(&self, request: &SaveRequest<'_>) -> Result<StorageItem> {
-        let mut state = self.state()?;
+        let mut state = self.open()?;
         let now = self.clock.now();
         request.validate(now, self.info().capabilities.max_payload)?;
         let identity = identity(request.key);
-        let live = state.items.get(&identity).filter(|item| item.metadata.is_live(now));
-        let live = live.map(|item| &*item.metadata);
+        let live = state.items.get(&identity).map(|item| &*item.metadata).filter(|found| found.is_live(now));
         request.condition.check_save(live)?;
         let version = next_version(state.mark, now);
         let metadata = request.metadata(live, now, version);
@@ -117,19 +118,23 @@ impl MapProvider {
     }
 }
 
+fn identity(key: ItemKey<'_>) -> Identity {
+    (key.content_type().to_owned(), key.key().to_owned())
+}
+
 impl MapProvider {
     fn get(&self, key: ItemKey<'_>) -> Result<Option<StorageItem>> {
-        let state = self.state()?;
+        let state = self.open()?;
         let now = self.clock.now();
         Ok(state.items.get(&identity(key)).filter(|item| item.metadata.is_live(now)).cloned())
     }
 
     fn remove(&self, key: ItemKey<'_>, condition: Condition) -> Result<bool> {
-        let mut state = self.state()?;
+        let mut state = self.open()?;
         let now = self.clock.now();
         let identity = identity(key);
-        let live = state.items.get(&identity).filter(|item| item.metadata.is_live(now));
-        let applies = condition.check_delete(live.map(|item| &*item.metadata))?;
+        let live = state.items.get(&identity).map(|item| &*item.metadata).filter(|found| found.is_live(now));
+        let applies = condition.check_delete(live)?;
         if applies {
             state.items.remove(&identity);
         }
@@ -139,15 +144,14 @@ impl MapProvider {
 
 impl MapProvider {
     fn page(&self, query: &StorageQuery) -> Result<SearchPage> {
-        let state = self.state()?;
-        let query = query.compile()?;
-        Ok(query.page_of(state.items.values().cloned(), self.clock.now()))
+        let state = self.open()?;
+        Ok(query.compile()?.page_of(state.items.values().cloned(), self.clock.now()))
     }
 }
 
 impl MapProvider {
     fn sweep(&self) -> Result<CleanupReport> {
-        let mut state = self.state()?;
+        let mut state = self.open()?;
         let now = self.clock.now();
         let mut report = CleanupReport::default();
         for (_, item) in state.items.extract_if(.., |_, item| !item.metadata.is_live(now)) {

@@ -33,7 +33,7 @@ macro_rules! __conformance_list {
                 a_dropped_cleanup_leaves_the_rest_to_the_next [tags search]
                 dropped_reads_change_nothing [tags search]
                 a_dropped_close_can_be_called_again [tags search]
-                tasks_aborted_at_random_leave_no_trace [tags search]
+                many_calls_dropped_at_random_leave_no_trace [tags search]
             }
             capabilities {
                 the_name_is_short_and_holds_no_secret

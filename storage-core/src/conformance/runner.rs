@@ -65,6 +65,7 @@ impl fmt::Debug for Check {
 pub struct Suite {
     factory: Factory,
     real_clock: bool,
+    deadline: Duration,
     capabilities: OnceLock<Capabilities>,
 }
 
@@ -94,13 +95,20 @@ impl Suite {
         A: Future<Output: IntoStore> + Send + 'static,
     {
         let factory: Factory = Arc::new(move |setup| factory(setup).map(IntoStore::into_store).boxed());
-        Self { factory, real_clock: false, capabilities: OnceLock::new() }
+        Self { factory, real_clock: false, deadline: DEADLINE, capabilities: OnceLock::new() }
     }
 
     /// The same suite on the real clock.
     #[must_use]
     pub fn real_clock(mut self) -> Self {
         self.real_clock = true;
+        self
+    }
+
+    /// Takes a check to hang after `deadline`, instead of three minutes.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
         self
     }
 
@@ -152,10 +160,10 @@ impl Suite {
     fn watch(&self, runtime: &Runtime, check: &Check, fixture: &Arc<Fixture>) -> Result<(), String> {
         let task =
             runtime.spawn(perform(*check, Arc::clone(fixture), self.known_capabilities(runtime, check)?));
-        match runtime.block_on(async { tokio::time::timeout(DEADLINE, task).await }) {
+        match runtime.block_on(async { tokio::time::timeout(self.deadline, task).await }) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(message_of(error.into_panic().as_ref())),
-            Err(_) => Err(format!("it hangs: no end after {DEADLINE:?}")),
+            Err(_) => Err(format!("it hangs: no end after {:?}", self.deadline)),
         }
     }
 
@@ -169,12 +177,12 @@ impl Suite {
         }
         let fixture = Fixture::new(Arc::clone(&self.factory), None);
         let store = runtime
-            .block_on(async { tokio::time::timeout(DEADLINE, fixture.try_open()).await })
+            .block_on(async { tokio::time::timeout(self.deadline, fixture.try_open()).await })
             .map_err(|_| "the factory hangs".to_owned())?
             .map_err(|error| format!("the factory could not open the provider: {error:?}"))?;
         let capabilities = store.info().capabilities;
         runtime
-            .block_on(async { tokio::time::timeout(DEADLINE, fixture.close_all()).await })
+            .block_on(async { tokio::time::timeout(self.deadline, fixture.close_all()).await })
             .map_err(|_| "close hangs".to_owned())?;
         Ok(Some(*self.capabilities.get_or_init(|| capabilities)))
     }

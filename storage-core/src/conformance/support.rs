@@ -1,6 +1,6 @@
 //! Short words for what most checks do.
 
-use std::{fmt::Debug, time::Duration};
+use std::{collections::HashSet, fmt::Debug, time::Duration};
 
 use super::{Fixture, Store};
 use crate::{
@@ -66,6 +66,7 @@ pub(super) fn text_of(data: &Bytes) -> String {
 pub(super) async fn hits(store: &Store, query: &StorageQuery) -> Vec<StorageResult> {
     let mut query = query.clone();
     let mut all = Vec::new();
+    let mut cursors = HashSet::new();
     loop {
         let page = store.search(&query).await.unwrap_or_else(|error| panic!("{query:?} failed: {error:?}"));
         assert!(
@@ -74,7 +75,10 @@ pub(super) async fn hits(store: &Store, query: &StorageQuery) -> Vec<StorageResu
         );
         all.extend(page.results);
         match page.next {
-            Some(next) => query = query.cursor(next),
+            Some(next) => {
+                assert!(cursors.insert(next.to_string()), "the walk of {query:?} runs in a circle");
+                query = query.cursor(next);
+            }
             None => return all,
         }
     }

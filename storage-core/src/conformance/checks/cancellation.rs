@@ -262,30 +262,31 @@ pub async fn a_dropped_close_can_be_called_again(fixture: &Fixture) {
     }
 }
 
-/// P12: Tasks aborted at random leave every item old or new, every index in agreement, and no permit behind.
-pub async fn tasks_aborted_at_random_leave_no_trace(fixture: &Fixture) {
+/// P12: Many calls at once, each dropped after a random number of polls or aborted with its task, leave every item old or
+/// new, every index in agreement, and no permit behind.
+pub async fn many_calls_dropped_at_random_leave_no_trace(fixture: &Fixture) {
     let (store, far) = (fixture.open().await, fixture.far());
     let mut random = fixture.random();
     let names: Vec<_> = (0..60).map(|n| format!("k{n}")).collect();
     for _ in 0..3 {
         save_all(&store, names.iter().map(|name| old(name)).collect()).await;
-        let mut tasks: Vec<_> = names
+        let tasks: Vec<_> = names
             .iter()
             .map(|name| {
-                let (store, name) = (Arc::clone(&store), name.clone());
-                tokio::spawn(async move {
-                    save(&store, new(&name, far)).await;
-                })
+                let (store, name, polls) = (Arc::clone(&store), name.clone(), random.usize(..6));
+                tokio::spawn(
+                    async move { dropped_after(polls, store.save(new(&name, far))).await.transpose() },
+                )
             })
             .collect();
-        random.shuffle(&mut tasks);
         for task in tasks {
-            for _ in 0..random.u8(..3) {
-                tokio::task::yield_now().await;
+            if random.u8(..4) == 0 {
+                task.abort();
             }
-            task.abort();
-            let ended = task.await;
-            assert!(ended.is_ok() || ended.is_err_and(|error| error.is_cancelled()), "a task panicked");
+            match task.await {
+                Ok(answer) => drop(answer.expect("the save succeeds or is dropped")),
+                Err(error) => assert!(error.is_cancelled(), "a task panicked"),
+            }
         }
         for name in &names {
             assert_whole(&store, name, &[Some("old"), Some("new")]).await;

@@ -76,8 +76,9 @@ pub async fn the_largest_payload_is_taken_and_one_byte_more_is_too_large(fixture
     let max = store.info().capabilities.max_payload;
     let whole = Bytes::from(vec![b'x'; max as usize + 1]);
     let item = save(&store, SaveRequest::new(key("k"), whole.slice(1..))).await;
-    let error = store.save(SaveRequest::new(key("k"), whole)).await.expect_err("one byte too many");
-    assert_eq!(error.kind(), ErrorKind::TooLarge { size: max + 1, max });
+    // The metadata alone, so that a failure does not print the payload.
+    let answer = store.save(SaveRequest::new(key("k"), whole)).await.map(|item| item.metadata);
+    refused(answer, ErrorKind::TooLarge { size: max + 1, max });
     let stored = get(&store, "k").await.expect("the old item stays");
     assert_eq!(stored.metadata, item.metadata);
     assert!(stored.data == item.data, "the old payload has changed");
