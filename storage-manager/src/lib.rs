@@ -13,6 +13,8 @@ pub mod names;
 mod operation;
 mod outcome;
 mod patterns;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod routes;
 mod save;
 mod search;
@@ -26,6 +28,11 @@ mod view;
 pub use storage_fs as fs;
 #[cfg(feature = "memory")]
 pub use storage_memory as memory;
+
+#[cfg(feature = "fs")]
+pub use storage_fs::{Durability, FsConfig, FsProvider};
+#[cfg(feature = "memory")]
+pub use storage_memory::{MemoryConfig, MemoryProvider, WhenFull};
 
 pub use storage_core::*;
 
