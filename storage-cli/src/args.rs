@@ -1,0 +1,283 @@
+//! The grammar of the command line.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use storage_manager::{Order, StorageQuery, Tags, Timestamp};
+
+use crate::{duration, error::Failure};
+
+/// Typed items with deadlines and tags, kept on disk or in memory.
+#[derive(Debug, Parser)]
+#[command(name = "storage", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// Where the items are: fs:DIR (a directory) or memory: (gone when the command ends)
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "STORAGE_URL",
+        // A URL may hold a password.
+        hide_env_values = true,
+        default_value = DEFAULT_STORE
+    )]
+    pub(crate) store: String,
+    /// Answer with one JSON document (search: one per line), errors included
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The store used unless another is named.
+pub(crate) const DEFAULT_STORE: &str = "fs:./storage-data";
+
+const AFTER_HELP: &str = "\
+Exit status: 0 done; 1 no such item or store; 2 usage or invalid input; 3 condition not met (exists, version);
+4 backend unavailable, locked or outcome unknown; 5 corrupted data; 6 anything else.
+
+Start with:  storage demo";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Save an item; it replaces the one under the same type and key
+    Save(Save),
+    /// Write the data of an item to standard output, byte for byte
+    Load(Load),
+    /// Delete an item
+    Delete(Delete),
+    /// Give an item another deadline, or none
+    Touch(Touch),
+    /// List the items that match all filters
+    Search(Search),
+    /// Print how many items match all filters
+    Count(Filters),
+    /// Remove expired items and what interrupted work left behind
+    Cleanup,
+    /// Show what the store holds and offers
+    Stats,
+    /// Read everything back and name each damaged item
+    Verify,
+    /// A guided tour on real files
+    Demo(Demo),
+}
+
+/// The identity of an item.
+#[derive(Debug, Args)]
+pub(crate) struct Item {
+    /// Content type: ASCII letters, digits and . _ + - / :
+    #[arg(value_name = "TYPE")]
+    pub(crate) content_type: String,
+    /// Key: 1 to 1,024 bytes without control characters
+    pub(crate) key: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Save {
+    #[command(flatten)]
+    pub(crate) item: Item,
+    /// The data, stored as given; without it and --file, standard input is read
+    #[arg(conflicts_with = "file", allow_negative_numbers = true)]
+    pub(crate) data: Option<OsString>,
+    /// Take the data from this file
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
+    /// The data must be JSON and is stored, as given, with encoding json
+    #[arg(long)]
+    pub(crate) as_json: bool,
+    /// Expire after this time, such as 90s, 5m, 2h, 7d or 1h30m
+    #[arg(long, value_name = "D", value_parser = duration::parse, allow_hyphen_values = true, conflicts_with = "expires_at")]
+    pub(crate) ttl: Option<Duration>,
+    /// Expire at this time, such as 2030-03-01T12:00:00Z
+    #[arg(long, value_name = "RFC3339", value_parser = parse_time, allow_hyphen_values = true)]
+    pub(crate) expires_at: Option<Timestamp>,
+    #[command(flatten)]
+    pub(crate) tags: TagArgs,
+    /// Only if there is no such item yet
+    #[arg(long, conflicts_with = "if_version")]
+    pub(crate) if_absent: bool,
+    /// Only if the stored item has this version
+    #[arg(long, value_name = "N", value_parser = parse_number, allow_hyphen_values = true)]
+    pub(crate) if_version: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    #[command(flatten)]
+    pub(crate) item: Item,
+    /// Print the metadata instead of the data
+    #[arg(long)]
+    pub(crate) meta: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    pub(crate) item: Item,
+    /// Only if the stored item has this version
+    #[arg(long, value_name = "N", value_parser = parse_number, allow_hyphen_values = true)]
+    pub(crate) if_version: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("deadline").required(true).args(["ttl", "expires_at", "persist"]))]
+pub(crate) struct Touch {
+    #[command(flatten)]
+    pub(crate) item: Item,
+    /// Expire after this time, such as 90s, 5m, 2h, 7d or 1h30m
+    #[arg(long, value_name = "D", value_parser = duration::parse, allow_hyphen_values = true)]
+    pub(crate) ttl: Option<Duration>,
+    /// Expire at this time, such as 2030-03-01T12:00:00Z
+    #[arg(long, value_name = "T", value_parser = parse_time, allow_hyphen_values = true)]
+    pub(crate) expires_at: Option<Timestamp>,
+    /// Never expire
+    #[arg(long)]
+    pub(crate) persist: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    #[command(flatten)]
+    pub(crate) filters: Filters,
+    /// key, created or updated; with a leading - from the last to the first
+    #[arg(long, value_name = "ORDER", value_parser = parse_order, allow_hyphen_values = true, default_value = "key")]
+    pub(crate) order: Order,
+    /// At most this many items
+    #[arg(long, value_name = "N", value_parser = parse_number, allow_hyphen_values = true)]
+    pub(crate) limit: Option<u64>,
+    /// Show the data too
+    #[arg(long)]
+    pub(crate) data: bool,
+}
+
+/// What decides whether an item is a hit.
+#[derive(Debug, Args)]
+pub(crate) struct Filters {
+    /// Of this content type
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+    /// Whose key matches: * any characters, ? one, [a-z] a set, \ takes the next literally
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) pattern: Option<String>,
+    #[command(flatten)]
+    pub(crate) tags: TagArgs,
+    /// Created at this time or later
+    #[arg(long, value_name = "T", value_parser = parse_time, allow_hyphen_values = true)]
+    pub(crate) created_after: Option<Timestamp>,
+    /// Created before this time
+    #[arg(long, value_name = "T", value_parser = parse_time, allow_hyphen_values = true)]
+    pub(crate) created_before: Option<Timestamp>,
+    /// Saved or touched at this time or later
+    #[arg(long, value_name = "T", value_parser = parse_time, allow_hyphen_values = true)]
+    pub(crate) updated_after: Option<Timestamp>,
+    /// Last saved or touched before this time
+    #[arg(long, value_name = "T", value_parser = parse_time, allow_hyphen_values = true)]
+    pub(crate) updated_before: Option<Timestamp>,
+    /// That expires at this time or later
+    #[arg(long, value_name = "T", value_parser = parse_time, allow_hyphen_values = true)]
+    pub(crate) expires_after: Option<Timestamp>,
+    /// That expires before this time
+    #[arg(long, value_name = "T", value_parser = parse_time, allow_hyphen_values = true)]
+    pub(crate) expires_before: Option<Timestamp>,
+}
+
+impl Filters {
+    /// The query for these filters, checked.
+    ///
+    /// # Errors
+    /// A filter outside its limits.
+    pub(crate) fn query(self) -> Result<StorageQuery, Failure> {
+        let mut query = StorageQuery::new();
+        if let Some(content_type) = self.content_type {
+            query = query.content_type(content_type);
+        }
+        if let Some(pattern) = self.pattern {
+            query = query.pattern(pattern);
+        }
+        for (name, value) in self.tags.collect()?.iter() {
+            query = query.tag(name, value);
+        }
+        type Filter = fn(StorageQuery, Timestamp) -> StorageQuery;
+        let times: [(Option<Timestamp>, Filter); 6] = [
+            (self.created_after, StorageQuery::created_after),
+            (self.created_before, StorageQuery::created_before),
+            (self.updated_after, StorageQuery::updated_after),
+            (self.updated_before, StorageQuery::updated_before),
+            (self.expires_after, StorageQuery::expires_after),
+            (self.expires_before, StorageQuery::expires_before),
+        ];
+        for (time, filter) in times {
+            query = time.into_iter().fold(query, filter);
+        }
+        query.compile()?;
+        Ok(query)
+    }
+}
+
+/// Tags of an item to save, or tags that a hit has.
+#[derive(Debug, Args)]
+pub(crate) struct TagArgs {
+    /// A tag, for example tier=gold; may be given several times
+    #[arg(long = "tag", value_name = "K=V", value_parser = parse_tag)]
+    tags: Vec<(String, String)>,
+}
+
+impl TagArgs {
+    /// All tags.
+    ///
+    /// # Errors
+    /// One name with two values (what was meant cannot be known), or a tag outside its limits.
+    pub(crate) fn collect(self) -> Result<Tags, Failure> {
+        let mut tags = Tags::new();
+        for (name, value) in self.tags {
+            match tags.get(&name) {
+                Some(other) if other != value => {
+                    let message = format!("tag {name:?} is given twice, as {other:?} and as {value:?}");
+                    return Err(Failure::invalid(message));
+                }
+                _ => tags.insert(name, value),
+            }
+        }
+        tags.validate()?;
+        Ok(tags)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// The directory whose files are saved
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+}
+
+fn parse_time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "write an RFC 3339 time with its offset, such as 2030-03-01T12:00:00Z".into())
+}
+
+fn parse_order(text: &str) -> Result<Order, String> {
+    text.parse().map_err(|_| "write key, created or updated, with a leading - for the reverse".into())
+}
+
+fn parse_number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("write a whole number from 0 to {}", u64::MAX))
+}
+
+fn parse_tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some(("", _)) => Err("the name in front of the = is empty".into()),
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err("write NAME=VALUE, such as tier=gold; the value may be empty".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
+}

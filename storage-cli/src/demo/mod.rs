@@ -1,0 +1,241 @@
+//! `storage demo`: a guided tour on real files.
+
+mod commands;
+mod fill;
+mod metrics;
+mod samples;
+mod scan;
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use serde::Serialize;
+use storage_manager::{
+    CleanupReport, Clock, Glob, ItemKey, Order, SaveRequest, StorageQuery, SystemClock, Timestamp,
+};
+
+use self::{commands::Commands, fill::Filled};
+use crate::{
+    args::Demo,
+    commands::{cleanup, search},
+    duration,
+    error::{Failure, Status},
+    output::{Out, human},
+    store::{Access, Store, Target},
+};
+
+/// Hits shown of each search.
+const SHOWN: u64 = 5;
+/// The content type of the items that are saved to expire.
+const SHORT_LIVED: &str = "demo";
+const LIFETIME: Duration = Duration::from_secs(1);
+
+/// Saves the files below a directory, then searches, expires, cleans up, measures, and says what to try next.
+pub(crate) async fn run(args: Demo, target: &Target, out: &mut Out) -> Result<Status, Failure> {
+    check_dir(&args.dir)?;
+    let commands = Commands::new(target);
+    target
+        .with(Access::Create, async |store| {
+            let mut tour =
+                Tour { store, commands: &commands, out, story: Story::default(), has_begun: false };
+            tour.guide(&args.dir, target).await?;
+            if tour.out.is_json() { tour.out.document(&tour.story) } else { Ok(()) }
+        })
+        .await?;
+    Ok(Status::Done)
+}
+
+fn check_dir(dir: &Path) -> Result<(), Failure> {
+    let shown = dir.display();
+    match dir.metadata() {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::invalid(format!("{shown} is not a directory"))),
+        Err(error) => Err(Failure::invalid(format!("{shown} cannot be read")).with_cause(&error)),
+    }
+}
+
+/// What happened, for programs.
+#[derive(Debug, Default, Serialize)]
+struct Story {
+    store: String,
+    saved: u64,
+    bytes: u64,
+    seconds: f64,
+    samples: bool,
+    skipped: BTreeMap<&'static str, u64>,
+    searches: Vec<Searched>,
+    expired: Expired,
+    cleanup: CleanupReport,
+    metrics: Vec<String>,
+    next: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Searched {
+    command: String,
+    hits: u64,
+}
+
+/// How many of the short-lived items were found.
+#[derive(Debug, Default, Serialize)]
+struct Expired {
+    saved: u64,
+    found_before: u64,
+    found_after: u64,
+}
+
+/// A tour under way.
+struct Tour<'a> {
+    store: &'a Store,
+    commands: &'a Commands,
+    out: &'a mut Out,
+    story: Story,
+    has_begun: bool,
+}
+
+impl Tour<'_> {
+    async fn guide(&mut self, dir: &Path, target: &Target) -> Result<(), Failure> {
+        let begin = SystemClock.now();
+        self.story.store = target.to_string();
+        let filled = self.save(dir, target).await?;
+        self.find(&filled, begin).await?;
+        self.expire().await?;
+        self.clean_up().await?;
+        self.measure().await?;
+        self.say_goodbye(&filled)
+    }
+
+    async fn save(&mut self, dir: &Path, target: &Target) -> Result<Filled, Failure> {
+        self.heading(format_args!(
+            "Saving every file below {} in {target}",
+            human::safe(&dir.display().to_string())
+        ))?;
+        let filled = fill::fill(self.store, dir, target.dir(), !self.out.is_json()).await?;
+        let (items, size) = (human::counted(filled.items, "file", "files"), human::bytes(filled.bytes));
+        if filled.are_samples {
+            self.line(format_args!(
+                "There are no files, so {items} of its own ({size}) were saved by the tour."
+            ))?;
+        } else {
+            let durable = if self.store.info().capabilities.durable { ", all of them durable" } else { "" };
+            self.line(format_args!(
+                "Saved {items} ({size}) in {}{durable}.",
+                duration::humane(filled.elapsed)
+            ))?;
+        }
+        for (reason, count) in &filled.skipped {
+            self.line(format_args!("Left out {}: {}.", human::grouped(*count), reason.reason()))?;
+        }
+        self.story.saved = filled.items;
+        self.story.bytes = filled.bytes;
+        self.story.seconds = filled.elapsed.as_secs_f64();
+        self.story.samples = filled.are_samples;
+        self.story.skipped = filled.skipped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+        Ok(filled)
+    }
+
+    async fn find(&mut self, filled: &Filled, begin: Timestamp) -> Result<(), Failure> {
+        if let Some(extension) = filled.main_content_type() {
+            let query = StorageQuery::new().tag("ext", extension);
+            self.search("By tag", query, &["--tag", &format!("ext={extension}")]).await?;
+        }
+        let pattern = filled.main_folder().map_or("*".to_owned(), |folder| Glob::escape(folder) + "/*");
+        let query = StorageQuery::new().pattern(&*pattern);
+        // A folder may be named like an option.
+        let joined = format!("--pattern={pattern}");
+        let words = if pattern.starts_with('-') { vec![&*joined] } else { vec!["--pattern", &pattern] };
+        self.search("By pattern", query, &words).await?;
+        let query = StorageQuery::new().updated_after(begin).order(Order::UPDATED.descending());
+        let words = ["--updated-after", &begin.to_string(), "--order=-updated"];
+        self.search("By time, last saved first", query, &words).await
+    }
+
+    async fn search(&mut self, title: &str, query: StorageQuery, words: &[&str]) -> Result<(), Failure> {
+        let limit = SHOWN.to_string();
+        let words: Vec<_> = ["search"].iter().chain(words).copied().chain(["--limit", &limit]).collect();
+        let command = self.commands.line(&words);
+        let hits = self.store.count(&query).await?;
+        self.heading(title)?;
+        self.line(format_args!("$ {command}"))?;
+        if !self.out.is_json() {
+            search::list(self.store, query.limit(SHOWN).metadata_only(), false, self.out).await?;
+            if hits > SHOWN {
+                self.line(format_args!("… {} in all", human::items(hits)))?;
+            }
+        }
+        self.story.searches.push(Searched { command, hits });
+        Ok(())
+    }
+
+    /// Saves a few items that live for a moment, and looks for them before and after.
+    async fn expire(&mut self) -> Result<(), Failure> {
+        self.heading("Expiry")?;
+        let keys = ["short-lived-1", "short-lived-2", "short-lived-3"];
+        let expires_at = SystemClock.now().saturating_add(LIFETIME);
+        for key in keys {
+            let request = SaveRequest::new(ItemKey::new(SHORT_LIVED, key)?, &b"gone in a moment"[..]);
+            self.store.save(request.expires_at(expires_at)).await?;
+        }
+        let found_before = self.found(&keys).await?;
+        self.line(format_args!(
+            "Saved {} that live for {} s: {found_before} found.",
+            human::items(3),
+            LIFETIME.as_secs()
+        ))?;
+        self.out.flush()?;
+        while SystemClock.now() < expires_at {
+            tokio::time::sleep(expires_at.saturating_since(SystemClock.now())).await;
+        }
+        let found_after = self.found(&keys).await?;
+        self.line(format_args!("A moment later, before any cleanup: {found_after} found."))?;
+        self.story.expired = Expired { saved: keys.len() as u64, found_before, found_after };
+        Ok(())
+    }
+
+    async fn found(&self, keys: &[&str]) -> Result<u64, Failure> {
+        let mut found = 0;
+        for key in keys {
+            found += u64::from(self.store.load(ItemKey::new(SHORT_LIVED, key)?).await?.is_some());
+        }
+        Ok(found)
+    }
+
+    async fn clean_up(&mut self) -> Result<(), Failure> {
+        let report = self.store.cleanup().await?;
+        self.line(format_args!("$ {}", self.commands.line(&["cleanup"])))?;
+        self.line(cleanup::sentence(&report))?;
+        self.story.cleanup = report;
+        Ok(())
+    }
+
+    async fn measure(&mut self) -> Result<(), Failure> {
+        // Brings the metrics of size up to date.
+        self.store.usage().await?;
+        self.heading("Metrics of this tour, as Prometheus reads them")?;
+        self.story.metrics = metrics::abridged(&self.store.metrics());
+        for at in 0..self.story.metrics.len() {
+            let line = self.story.metrics.get(at).cloned().unwrap_or_default();
+            self.line(line)?;
+        }
+        Ok(())
+    }
+
+    fn say_goodbye(&mut self, filled: &Filled) -> Result<(), Failure> {
+        self.story.next = self.commands.next(filled);
+        self.heading("Try next")?;
+        for command in self.story.next.clone() {
+            self.line(format_args!("  {command}"))?;
+        }
+        Ok(())
+    }
+
+    fn heading(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
+        let gap = if std::mem::replace(&mut self.has_begun, true) { "\n" } else { "" };
+        self.line(format_args!("{gap}== {text}"))?;
+        self.out.flush()
+    }
+
+    /// A line for people.
+    fn line(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
+        if self.out.is_json() { Ok(()) } else { self.out.line(text) }
+    }
+}

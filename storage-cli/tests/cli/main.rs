@@ -1,0 +1,18 @@
+//! The `storage` binary, run as people and programs run it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests state what they expect by panicking"
+)]
+
+mod bad_input;
+mod damage;
+mod demo;
+mod filters;
+mod items;
+mod json;
+mod processes;
+mod sandbox;
