@@ -63,16 +63,18 @@ impl Budget {
 
 /// Bytes that count against the limit for an item.
 pub(crate) fn cost(key: ItemKey<'_>, tags: &Tags, size: u64) -> u64 {
-    let tags: u64 = tags.iter().map(|(name, value)| TAG_OVERHEAD + (name.len() + value.len()) as u64).sum();
-    // The identity is kept twice: in the metadata, and where look-ups compare it.
-    OVERHEAD + size + tags + 2 * (key.key().len() + key.content_type().len()) as u64
+    estimate(key.key().len() + key.content_type().len(), tags, size)
 }
 
 /// As [`cost`], of a stored item.
 pub(crate) fn cost_of(metadata: &StorageMetadata) -> u64 {
-    let tags: u64 =
-        metadata.tags.iter().map(|(name, value)| TAG_OVERHEAD + (name.len() + value.len()) as u64).sum();
-    OVERHEAD + metadata.size + tags + 2 * (metadata.key.len() + metadata.content_type.len()) as u64
+    estimate(metadata.key.len() + metadata.content_type.len(), &metadata.tags, metadata.size)
+}
+
+fn estimate(identity: usize, tags: &Tags, size: u64) -> u64 {
+    let tags: u64 = tags.iter().map(|(name, value)| TAG_OVERHEAD + (name.len() + value.len()) as u64).sum();
+    // The identity is kept twice: in the metadata, and where look-ups compare it.
+    OVERHEAD + size + tags + 2 * identity as u64
 }
 
 /// A number that never exceeds its limit.

@@ -12,6 +12,7 @@ pub(crate) fn closed() -> StorageError {
 /// The limits are reached, and nothing could be removed to make room.
 pub(crate) fn full(max_items: u64, max_bytes: u64) -> StorageError {
     let message = match (max_items, max_bytes) {
+        (0, 0) => "a shard of the store is full: no more items can be numbered".to_owned(),
         (0, _) => format!("the store is full: it takes {max_bytes} bytes"),
         (_, 0) => format!("the store is full: it takes {max_items} items"),
         _ => format!("the store is full: it takes {max_items} items and {max_bytes} bytes"),

@@ -104,23 +104,22 @@ impl Indexes {
     }
 
     fn push_deadline(&mut self, deadline: Deadline, slots: &Slots) {
-        self.earliest = Some(self.next_deadline().min(deadline.time()));
+        self.earliest = Some(self.earliest.map_or(deadline.time(), |earliest| earliest.min(deadline.time())));
         self.deadlines.push(deadline, slots);
     }
 
-    /// The earliest deadline, or a moment before it; `Timestamp::MAX` if there is none.
-    pub(crate) fn next_deadline(&self) -> Timestamp {
-        self.earliest.unwrap_or(Timestamp::MAX)
+    /// The earliest deadline, or a moment before it, if there is one.
+    pub(crate) const fn next_deadline(&self) -> Option<Timestamp> {
+        self.earliest
     }
 
     /// Removes and returns the earliest deadline if it is due.
     pub(crate) fn pop_due(&mut self, now: Timestamp, slots: &Slots) -> Option<Deadline> {
-        if now < self.next_deadline() {
-            return None;
-        }
+        self.earliest.filter(|earliest| *earliest <= now)?;
         self.deadlines.settle(slots);
         self.earliest = self.deadlines.last(slots).map(Deadline::time);
-        if self.earliest? > now { None } else { self.deadlines.pop(slots) }
+        self.earliest.filter(|earliest| *earliest <= now)?;
+        self.deadlines.pop(slots)
     }
 
     /// Drops every entry that no item answers to, after the items moved as `moved` says, and gives memory back.

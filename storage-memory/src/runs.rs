@@ -1,6 +1,6 @@
 //! A sorted multiset that is cheap to grow: a few sorted runs and an unsorted tail.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, mem};
 
 /// What an index holds: small, copied freely, and ordered with the help of what it points into.
 pub(crate) trait Entry: Copy {
@@ -50,12 +50,15 @@ impl<E: Entry> Runs<E> {
         if self.is_settled() {
             return;
         }
-        self.pending.sort_unstable_by(|a, b| a.order(b, context));
+        let mut newest = mem::take(&mut self.pending);
+        newest.sort_unstable_by(|a, b| a.order(b, context));
         match self.runs.last_mut() {
-            Some(last) if follows(last, &self.pending, context) => last.extend_from_slice(&self.pending),
-            _ => self.runs.push(self.pending.as_slice().to_vec()),
+            Some(last) if follows(last, &newest, context) => extend(last, &newest),
+            _ => {
+                newest.shrink_to_fit();
+                self.runs.push(newest);
+            }
         }
-        self.pending.clear();
         self.collapse(context);
     }
 
@@ -127,9 +130,17 @@ fn follows<E: Entry>(older: &[E], newer: &[E], context: &E::Context) -> bool {
     older.last().zip(newer.first()).is_none_or(|(a, b)| a.order(b, context) != Ordering::Greater)
 }
 
+/// Appends, with a quarter of spare room instead of the usual half: large vectors grow in place.
+fn extend<E: Copy>(older: &mut Vec<E>, newer: &[E]) {
+    if older.capacity() - older.len() < newer.len() {
+        older.reserve_exact(newer.len().max(older.len() / 4));
+    }
+    older.extend_from_slice(newer);
+}
+
 fn merge<E: Entry>(mut older: Vec<E>, newer: &[E], context: &E::Context) -> Vec<E> {
     if follows(&older, newer, context) {
-        older.extend_from_slice(newer);
+        extend(&mut older, newer);
         return older;
     }
     let mut merged = Vec::with_capacity(older.len() + newer.len());

@@ -173,8 +173,8 @@ impl Shard {
         self.compact_if_due();
     }
 
-    /// The earliest deadline, or one before it; `Timestamp::MAX` if there is none.
-    pub(crate) fn next_deadline(&self) -> Timestamp {
+    /// The earliest deadline, or a moment before it, if there is one.
+    pub(crate) const fn next_deadline(&self) -> Option<Timestamp> {
         self.indexes.next_deadline()
     }
 

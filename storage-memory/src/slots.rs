@@ -119,6 +119,10 @@ impl Slots {
         let identity = identity(&metadata.key, &metadata.content_type);
         let expires_at = metadata.expires_at;
         let number = self.slots.len() as u32;
+        if self.slots.len() == self.slots.capacity() {
+            // A quarter of spare room instead of the usual half: large vectors grow in place.
+            self.slots.reserve_exact((self.slots.len() / 4).max(4));
+        }
         self.slots.push(Slot { identity, expires_at, hash, used: AtomicBool::new(false), item: Some(item) });
         number
     }

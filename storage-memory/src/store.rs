@@ -27,6 +27,9 @@ use crate::{
 /// Expired items removed while a shard is locked once: about 100 µs.
 const CHUNK: usize = 256;
 
+/// Later than every timestamp.
+const NEVER: i64 = i64::MAX;
+
 /// The items, shared by the provider and its sweeper.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -42,7 +45,7 @@ pub(crate) struct Store {
 #[derive(Debug)]
 pub(crate) struct Cell {
     shard: RwLock<Shard>,
-    /// [`Shard::next_deadline`] in microseconds, written only under the lock.
+    /// [`Shard::next_deadline`] in microseconds or [`NEVER`], written only under the lock.
     next_deadline: AtomicI64,
 }
 
@@ -276,7 +279,7 @@ enum Attempt<'a> {
 
 impl Cell {
     const fn new(shard: Shard) -> Self {
-        Self { shard: RwLock::new(shard), next_deadline: AtomicI64::new(Timestamp::MAX.as_micros()) }
+        Self { shard: RwLock::new(shard), next_deadline: AtomicI64::new(NEVER) }
     }
 
     fn read(&self) -> Result<RwLockReadGuard<'_, Shard>> {
@@ -336,7 +339,8 @@ impl DerefMut for Writing<'_> {
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        self.next_deadline.store(self.shard.next_deadline().as_micros(), Ordering::Release);
+        let next_deadline = self.shard.next_deadline().map_or(NEVER, Timestamp::as_micros);
+        self.next_deadline.store(next_deadline, Ordering::Release);
     }
 }
 

@@ -321,3 +321,18 @@ async fn changing_tags_for_ever_does_not_grow_the_indexes() {
     }
     assert!(largest < 10_000, "{largest} bytes for one item");
 }
+
+/// At the last instant a store without deadlines once looked as if something were due, and cleanup never ended.
+#[tokio::test]
+async fn cleanup_ends_at_the_end_of_time() {
+    let clock = ManualClock::default();
+    let provider = MemoryProvider::with_clock(config(3, 0), clock.shared());
+    save(&provider, "for ever", "x").await;
+    let last = SaveRequest::new(key("to the last"), "x").expires_at(storage_core::Timestamp::MAX);
+    provider.save(last).await.unwrap();
+    clock.set(storage_core::Timestamp::MAX);
+    assert_eq!(count(&provider).await, 1);
+    assert_eq!(provider.cleanup().await.unwrap().expired, 1);
+    assert_eq!(provider.cleanup().await.unwrap().expired, 0);
+    assert!(holds(&provider, "for ever").await);
+}
