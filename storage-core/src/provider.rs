@@ -130,6 +130,8 @@ pub trait StorageProvider: fmt::Debug + Send + Sync + 'static {
     ///
     /// A touch is a write: the version grows and `updated_at` moves. Data, encoding, tags, `id` and `created_at` stay.
     ///
+    /// The provided method is a load and a save under a condition: a provider without conditions brings its own.
+    ///
     /// # Errors
     /// [`ErrorKind::Invalid`] if the deadline is not in the future.
     async fn touch(

@@ -344,10 +344,6 @@ pub static CHECKS: &[Check] = __conformance_list!(__conformance_table);
 /// The argument is the factory: a closure from a [`Setup`](crate::conformance::Setup) to a future of a provider, or of a
 /// `Result` of one. With `real_clock` before it, the suite waits for deadlines on the wall clock instead of moving a
 /// manual one. To run two suites in one file, put each into a module.
-///
-/// ```ignore
-/// storage_core::conformance_suite!(|setup| async move { MyProvider::open(setup.directory(), setup.clock()).await });
-/// ```
 #[macro_export]
 macro_rules! conformance_suite {
     (real_clock, $factory:expr $(,)?) => {

@@ -2,10 +2,17 @@
 //!
 //! A provider's whole proof is one small file, `tests/conformance.rs`:
 //!
-//! ```ignore
-//! use my_crate::MyProvider;
-//!
-//! storage_core::conformance_suite!(|setup| async move { MyProvider::open(setup.directory(), setup.clock()).await });
+//! ```
+//! # use std::{path::Path, sync::Arc};
+//! # use storage_core::{Result, SharedClock, StorageProvider};
+//! # struct MyProvider;
+//! # impl MyProvider {
+//! #     async fn open(_: &Path, _: SharedClock) -> Result<Arc<dyn StorageProvider>> { unimplemented!() }
+//! # }
+//! storage_core::conformance_suite!(|setup| async move {
+//!     MyProvider::open(setup.directory(), setup.clock()).await
+//! });
+//! # fn main() {}
 //! ```
 //!
 //! The macro writes one `#[test]` for each check, so that a failure carries the name of the broken promise. Each check
