@@ -27,7 +27,10 @@ impl Item {
     }
 }
 
-/// The deadline that `--ttl` or `--expires-at` asks for.
+/// The deadline that `--ttl` or `--expires-at` asks for, seen from now.
+///
+/// Commands ask once before they do anything, to refuse what cannot be, and again when the store is open: a short time to
+/// live must not pass while it is opened.
 ///
 /// # Errors
 /// It lies in the past, or beyond the last instant there is.
@@ -55,7 +58,8 @@ fn tell(done: &str, metadata: &StorageMetadata, out: &mut Out) -> Result<(), Fai
     let StorageMetadata { content_type, version, size, .. } = metadata;
     let deadline = metadata.expires_at.map_or_else(
         || "no deadline".to_owned(),
-        |at| format!("expires {} ({at})", human::expiry(metadata, SystemClock.now())),
+        // From the moment of the write, whose time to live people have in mind.
+        |at| format!("expires {} ({at})", human::expiry(metadata, metadata.updated_at)),
     );
     let key = human::safe(&metadata.key);
     out.line(format_args!(

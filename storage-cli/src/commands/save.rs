@@ -24,18 +24,17 @@ use crate::{
 /// nobody out, and a bad argument makes no store.
 pub(crate) async fn run(args: Save, target: &Target, out: &mut Out) -> Result<Status, Failure> {
     let key = args.item.key()?;
-    // Checked before the data is read, so that a bad deadline does not wait for it.
     deadline(args.ttl, args.expires_at)?;
     let tags = args.tags.collect()?;
     let data = payload(args.data, args.file.as_deref(), key)?;
     let encoding = if args.as_json { checked_json(&data, key)? } else { Encoding::RAW };
     let request = SaveRequest::new(key, data)
         .encoding(encoding)
-        .expires_at(deadline(args.ttl, args.expires_at)?)
         .tags(tags)
         .condition(condition(args.if_absent, args.if_version));
     target
         .with(Access::Create, async |store| {
+            let request = request.expires_at(deadline(args.ttl, args.expires_at)?);
             let item = store.save(request).await?;
             tell("saved", &item.metadata, out)?;
             // The save is durable here; whoever reads the answer need not wait for the store to be closed.

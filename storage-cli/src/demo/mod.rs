@@ -25,9 +25,10 @@ use crate::{
 
 /// Hits shown of each search.
 const SHOWN: u64 = 5;
-/// The content type of the items that are saved to expire.
-const SHORT_LIVED: &str = "demo";
-const LIFETIME: Duration = Duration::from_secs(1);
+/// The keys of the items that are saved to expire.
+const SHORT_LIVED: [&str; 3] = ["short-lived-1", "short-lived-2", "short-lived-3"];
+const LIFETIME: Duration = Duration::from_millis(500);
+const FALLBACK_LIFETIME: Duration = Duration::from_secs(3_600);
 
 /// Saves the files below a directory, then searches, expires, cleans up, measures, and says what to try next.
 pub(crate) async fn run(args: Demo, target: &Target, out: &mut Out) -> Result<Status, Failure> {
@@ -166,35 +167,41 @@ impl Tour<'_> {
         Ok(())
     }
 
-    /// Saves a few items that live for a moment, and looks for them before and after.
+    /// Gives a few items a short time to live, and looks for them before and after.
     async fn expire(&mut self) -> Result<(), Failure> {
         self.heading("Expiry")?;
-        let keys = ["short-lived-1", "short-lived-2", "short-lived-3"];
-        let expires_at = SystemClock.now().saturating_add(LIFETIME);
-        for key in keys {
-            let request = SaveRequest::new(ItemKey::new(SHORT_LIVED, key)?, &b"gone in a moment"[..]);
-            self.store.save(request.expires_at(expires_at)).await?;
+        let mut keys = Vec::new();
+        for key in SHORT_LIVED {
+            keys.push(ItemKey::new("demo", key)?);
+        }
+        // Should the tour be interrupted here, they go all the same.
+        let later = SystemClock.now().saturating_add(FALLBACK_LIFETIME);
+        let request = |key: &_| SaveRequest::new(*key, &b"gone in a moment"[..]).expires_at(later);
+        for saved in self.store.save_many(keys.iter().map(request).collect()).await {
+            saved?;
         }
         let found_before = self.found(&keys).await?;
-        self.line(format_args!(
-            "Saved {} that live for {} s: {found_before} found.",
-            human::items(3),
-            LIFETIME.as_secs()
-        ))?;
+        let mut last = SystemClock.now();
+        for key in &keys {
+            last = SystemClock.now().saturating_add(LIFETIME);
+            self.store.touch(*key, Some(last)).await?;
+        }
+        let (items, lifetime) = (human::items(keys.len() as u64), duration::humane(LIFETIME));
+        self.line(format_args!("Saved {items}: {found_before} found. Now they expire in {lifetime} …"))?;
         self.out.flush()?;
-        while SystemClock.now() < expires_at {
-            tokio::time::sleep(expires_at.saturating_since(SystemClock.now())).await;
+        while SystemClock.now() < last {
+            tokio::time::sleep(last.saturating_since(SystemClock.now())).await;
         }
         let found_after = self.found(&keys).await?;
-        self.line(format_args!("A moment later, before any cleanup: {found_after} found."))?;
+        self.line(format_args!("… and before any cleanup: {found_after} found."))?;
         self.story.expired = Expired { saved: keys.len() as u64, found_before, found_after };
         Ok(())
     }
 
-    async fn found(&self, keys: &[&str]) -> Result<u64, Failure> {
+    async fn found(&self, keys: &[ItemKey<'_>]) -> Result<u64, Failure> {
         let mut found = 0;
-        for key in keys {
-            found += u64::from(self.store.load(ItemKey::new(SHORT_LIVED, key)?).await?.is_some());
+        for loaded in self.store.load_many(keys).await {
+            found += u64::from(loaded?.is_some());
         }
         Ok(found)
     }
@@ -212,8 +219,7 @@ impl Tour<'_> {
         self.store.usage().await?;
         self.heading("Metrics of this tour, as Prometheus reads them")?;
         self.story.metrics = metrics::abridged(&self.store.metrics());
-        for at in 0..self.story.metrics.len() {
-            let line = self.story.metrics.get(at).cloned().unwrap_or_default();
+        for line in self.story.metrics.clone() {
             self.line(line)?;
         }
         Ok(())

@@ -57,7 +57,7 @@ fn a_source_tree_is_saved_found_expired_and_measured() {
         "--pattern 'src/*'",
         "--updated-after 20",
         "… 30 items in all",
-        "3 found.",
+        "Saved 3 items: 3 found.",
         "before any cleanup: 0 found.",
         "removed 3 expired items",
         "storage_operations_total{",
