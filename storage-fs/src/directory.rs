@@ -11,7 +11,8 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -84,6 +85,30 @@ impl Directory {
     }
 }
 
+/// Opens a file of the store, but not through a link that stands in its place: it may lead anywhere.
+pub(crate) fn no_links() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    options
+}
+
+/// A link below a folder, where the engine would follow it.
+pub(crate) fn find_link(folder: &Path) -> io::Result<Option<PathBuf>> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_symlink() {
+            return Ok(Some(entry.path()));
+        }
+        if kind.is_dir()
+            && let Some(found) = find_link(&entry.path())?
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
 /// Brings the entries of a folder to the disk: without it a new or renamed file may be gone after a power cut.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -138,7 +163,7 @@ fn check_foreign(root: &Path) -> Result<()> {
 
 fn lock(root: &Path) -> Result<File> {
     let what = "the store's lock file cannot be opened";
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(root.join(LOCK_FILE));
+    let file = no_links().create(true).truncate(false).write(true).open(root.join(LOCK_FILE));
     let file = file.map_err(|cause| io_error(what, cause))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -152,7 +177,14 @@ fn lock(root: &Path) -> Result<File> {
 
 /// The seed of an existing store; `None` if the directory is new.
 fn read_format(root: &Path) -> Result<Option<u64>> {
-    match fs::read(root.join(FORMAT_FILE)) {
+    // A format file is short; whatever is long is none.
+    const MOST_BYTES: u64 = 4_096;
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        no_links().read(true).open(root.join(FORMAT_FILE))?.take(MOST_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
         Ok(bytes) => parse_format(&bytes).map(Some),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(io_error("the store's format file cannot be read", cause)),

@@ -22,6 +22,9 @@ pub(crate) fn io_error(what: &str, cause: io::Error) -> StorageError {
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
             (ErrorKind::Corrupted, "a file is damaged")
         }
+        _ if cause.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            (ErrorKind::Corrupted, "a link stands in place of a file of the store")
+        }
         // Everything else may pass: an I/O error, too many open files, no memory.
         _ => (ErrorKind::Unavailable, "the file system reported an error"),
     };

@@ -117,27 +117,38 @@ pub(crate) fn examine(engine: &Path, acknowledged: Option<u64>) -> io::Result<Co
     let mut newest_state = None;
     let mut previous = None;
     let newest = journals.len().saturating_sub(1);
+    let mut end = None;
     for (index, journal) in journals.into_iter().enumerate() {
         let scan = scan(&journal, previous)?;
         previous = scan.last_sequence.or(previous);
         newest_state = scan.state.or(newest_state);
-        let Some(at) = scan.broken.first().map(|range| range.start) else { continue };
-        // Behind a batch that was never finished nothing was written, and nobody was told of it.
-        let is_missing = match (newest_state, acknowledged) {
-            (Some(state), Some(acknowledged)) => state.sequence < acknowledged,
-            _ => false,
+        let Some(at) = scan.broken.first().map(|range| range.start) else {
+            end = Some((journal, scan.end()));
+            continue;
         };
-        return Ok(if index == newest && scan.is_torn() && !is_missing {
-            Condition::Torn {
-                journal,
-                end: scan.end(),
-                certain: newest_state.is_some() || acknowledged.is_none(),
-            }
+        // Behind a batch that was never finished nothing was written, and nobody was told of it.
+        return Ok(if index == newest && scan.is_torn() && !is_missing(newest_state, acknowledged) {
+            let certain = newest_state.is_some() || acknowledged.is_none();
+            Condition::Torn { journal, end: scan.end(), certain }
         } else {
             Condition::Damaged { journal, at }
         });
     }
+    // The newest journal holds the newest batch, unless it holds none at all: then the engine's tables decide.
+    if let Some((journal, at)) = end
+        && is_missing(newest_state, acknowledged)
+    {
+        return Ok(Condition::Damaged { journal, at });
+    }
     Ok(Condition::Whole)
+}
+
+/// Whether acknowledged batches are missing behind the newest one.
+fn is_missing(newest: Option<State>, acknowledged: Option<u64>) -> bool {
+    match (newest, acknowledged) {
+        (Some(state), Some(acknowledged)) => state.sequence < acknowledged,
+        _ => false,
+    }
 }
 
 /// Cuts a torn end off, so that the engine does not stumble over it.

@@ -18,24 +18,21 @@ const XXH3: u8 = 0;
 
 /// The first manifest that is not what `current` says it is, or the place where one is missing.
 ///
-/// In an `established` engine, one that has committed something, every keyspace is finished.
+/// The engine was made as a whole, so that each of its keyspaces is finished.
 ///
 /// # Errors
 /// Failures to read the files.
-pub(crate) fn find_damaged(engine: &Path, established: bool) -> io::Result<Option<PathBuf>> {
+pub(crate) fn find_damaged(engine: &Path) -> io::Result<Option<PathBuf>> {
     let keyspaces = engine.join("keyspaces");
     let mut finished = 0;
     for folder in entries(&keyspaces)? {
         match if_there(fs::read(folder.join("current")))? {
             Some(current) if is_whole(&folder, &current)? => finished += 1,
-            // Killed while it was made, and empty therefore.
-            None if !established && entries(&folder.join("tables"))?.is_empty() => {}
             _ => return Ok(Some(folder)),
         }
     }
     // The engine keeps one more for itself.
-    let is_complete = !established || finished > Space::ALL.len();
-    Ok((!is_complete).then_some(keyspaces))
+    Ok((finished <= Space::ALL.len()).then_some(keyspaces))
 }
 
 fn entries(path: &Path) -> io::Result<Vec<PathBuf>> {
@@ -76,7 +73,7 @@ mod tests {
     fn every_flipped_bit_in_current_and_in_the_manifest_is_found() {
         let temp = tempfile::tempdir().unwrap();
         drop(Engine::open(temp.path(), &FsConfig::default(), 1 << 30).unwrap());
-        assert_eq!(find_damaged(temp.path(), true).unwrap(), None);
+        assert_eq!(find_damaged(temp.path()).unwrap(), None);
         let folder = temp.path().join("keyspaces/1");
         let (version, _) = parse(&fs::read(folder.join("current")).unwrap()).unwrap();
         for name in ["current".to_owned(), format!("v{version}")] {
@@ -85,28 +82,13 @@ mod tests {
                 let mut bad = good.clone();
                 bad[at / 8] ^= 1 << (at % 8);
                 fs::write(folder.join(&name), bad).unwrap();
-                assert_eq!(
-                    find_damaged(temp.path(), true).unwrap(),
-                    Some(folder.clone()),
-                    "{name}, bit {at}"
-                );
+                assert_eq!(find_damaged(temp.path()).unwrap(), Some(folder.clone()), "{name}, bit {at}");
             }
             fs::remove_file(folder.join(&name)).unwrap();
-            assert_eq!(find_damaged(temp.path(), true).unwrap(), Some(folder.clone()), "{name} is gone");
+            assert_eq!(find_damaged(temp.path()).unwrap(), Some(folder.clone()), "{name} is gone");
             fs::write(folder.join(&name), good).unwrap();
         }
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(find_damaged(temp.path(), true).unwrap(), Some(temp.path().join("keyspaces")));
-    }
-
-    #[test]
-    fn an_engine_that_was_never_finished_is_whole() {
-        let temp = tempfile::tempdir().unwrap();
-        assert_eq!(find_damaged(temp.path(), false).unwrap(), None);
-        fs::create_dir_all(temp.path().join("keyspaces/1/tables")).unwrap();
-        assert_eq!(find_damaged(temp.path(), false).unwrap(), None);
-        // A table is nothing that an unfinished keyspace can have.
-        fs::write(temp.path().join("keyspaces/1/tables/1"), "").unwrap();
-        assert!(find_damaged(temp.path(), false).unwrap().is_some());
+        assert_eq!(find_damaged(temp.path()).unwrap(), Some(temp.path().join("keyspaces")));
     }
 }

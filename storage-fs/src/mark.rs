@@ -5,17 +5,12 @@
 //! reported instead of passing for an older state. The mark is not synced: after a killed process it is exact, and after a
 //! power cut it is at most too old, which misses a loss but never invents one.
 
-use std::{
-    fs::{File, OpenOptions},
-    io,
-    os::unix::fs::FileExt,
-    path::Path,
-};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 use storage_core::Result;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{cut::Cut, error::io_error};
+use crate::{cut::Cut, directory::no_links, error::io_error};
 
 const MAGIC: [u8; 8] = *b"fs-mark1";
 const BYTES: usize = 24;
@@ -40,7 +35,7 @@ pub(crate) enum Found {
 impl Mark {
     pub(crate) fn open(path: &Path) -> Result<(Self, Found)> {
         let open = || -> io::Result<(File, Vec<u8>)> {
-            let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+            let file = no_links().create(true).truncate(false).read(true).write(true).open(path)?;
             let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(BYTES + 1);
             let mut bytes = vec![0; length];
             file.read_exact_at(&mut bytes, 0)?;

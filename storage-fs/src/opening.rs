@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::{
     blobs::{self, Blobs},
     config::FsConfig,
-    directory::Directory,
+    directory::{Directory, find_link, sync_folder},
     engine::{Engine, Space},
     error::{engine_error, failure, io_error},
     fault::Faults,
@@ -98,7 +98,8 @@ pub(crate) fn open_engine(
     acknowledged: Option<u64>,
 ) -> Result<(Engine, State)> {
     let path = directory.engine();
-    check_manifests(&path, acknowledged.is_some_and(|sequence| sequence > 0))?;
+    make_engine(directory, config, disk, acknowledged)?;
+    check_files(&path)?;
     let kept = prepare_journals(&path, acknowledged)?;
     let engine = Engine::open(&path, config, disk)?;
     let state = read_state(&engine)?;
@@ -120,10 +121,36 @@ fn lost(what: &str) -> StorageError {
     failure(ErrorKind::Corrupted, format!("{what}; nothing was changed; {advice}"))
 }
 
-fn check_manifests(engine: &Path, established: bool) -> Result<()> {
-    let found = manifests::find_damaged(engine, established)
-        .map_err(|cause| io_error("the engine's manifests cannot be examined", cause))?;
-    match found {
+/// Makes a new engine beside its place and moves it there when it is whole: one that was interrupted while it made itself
+/// would never open again.
+fn make_engine(directory: &Directory, config: &FsConfig, disk: u64, acknowledged: Option<u64>) -> Result<()> {
+    let (path, draft) = (directory.engine(), directory.root().join("engine.new"));
+    let what = "the engine cannot be made";
+    let prepare = || -> io::Result<bool> {
+        match fs::remove_dir_all(&draft) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+            _ => Ok(fs::read_dir(&path)?.next().is_some()),
+        }
+    };
+    if prepare().map_err(|cause| io_error(what, cause))? {
+        return Ok(());
+    }
+    if acknowledged.is_some_and(|sequence| sequence > 0) {
+        return Err(lost("the engine's files are gone"));
+    }
+    drop(Engine::open(&draft, config, disk)?);
+    fs::rename(&draft, &path)
+        .and_then(|()| sync_folder(directory.root()))
+        .map_err(|cause| io_error(what, cause))
+}
+
+/// Looks for what the engine would not notice: links that lead elsewhere, and manifests that are not the right ones.
+fn check_files(engine: &Path) -> Result<()> {
+    let what = "the engine's files cannot be examined";
+    if let Some(link) = find_link(engine).map_err(|cause| io_error(what, cause))? {
+        return Err(lost(&format!("{} is a link", link.display())));
+    }
+    match manifests::find_damaged(engine).map_err(|cause| io_error(what, cause))? {
         None => Ok(()),
         Some(place) => {
             let name = place.file_name().unwrap_or_default().display().to_string();

@@ -3,15 +3,15 @@
 //! The engine does not survive a full disk: a failed write ends its background work for good. So saves are refused before
 //! that, and a few blocks are held in a file that is given back when even a delete has no room.
 
-use std::{
-    fs::{self, File, OpenOptions},
-    io,
-    path::PathBuf,
-};
+use std::{fs, io, path::PathBuf};
 
 use storage_core::Result;
 
-use crate::{config::FsConfig, directory::Directory, error::io_error};
+use crate::{
+    config::FsConfig,
+    directory::{Directory, no_links},
+    error::io_error,
+};
 
 const KIB: u64 = 1_024;
 
@@ -80,7 +80,7 @@ impl Room {
         {
             return Ok(());
         }
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.reserve)?;
+        let file = no_links().create(true).truncate(false).write(true).open(&self.reserve)?;
         match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, self.reserve_bytes) {
             // A file system without allocation ahead has no reserve.
             Err(rustix::io::Errno::OPNOTSUPP) | Ok(()) => Ok(()),
@@ -97,7 +97,7 @@ impl Room {
     }
 
     fn give_reserve(&self) -> io::Result<()> {
-        match File::options().write(true).open(&self.reserve) {
+        match no_links().write(true).open(&self.reserve) {
             Ok(file) => file.set_len(0),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(cause) => Err(cause),

@@ -109,6 +109,9 @@ impl Writer {
     }
 
     fn process(&mut self, entries: Vec<Entry>) {
+        if matches!(*self.shared.slot.borrow(), Slot::Lost(_)) {
+            self.open_again(Ok(()));
+        }
         let bytes = entries.iter().map(|entry| entry.bytes + 1_024).sum();
         let fits = self.fits(bytes, entries.iter().any(|entry| entry.op.grows()));
         let answers = match self.shared.engine_now() {
@@ -273,8 +276,13 @@ impl Writer {
     /// Closes the engine and opens it again: with `tidy` its journals are emptied and its tables rewritten on the way.
     fn reopen_engine(&mut self, tidy: bool) {
         let Some(engine) = self.take_engine() else { return };
-        let path = self.directory.engine();
-        let done = self.tidy(engine, tidy).and_then(|()| {
+        let tidied = self.tidy(engine, tidy);
+        self.open_again(tidied);
+        self.shared.wanted.store(false, Ordering::Relaxed);
+    }
+
+    fn open_again(&mut self, closed: Result<()>) {
+        let done = closed.and_then(|()| {
             let acknowledged =
                 Some(self.state.sequence).filter(|_| self.shared.config.durability == Durability::Immediate);
             open_engine(&self.directory, &self.shared.config, self.shared.room.disk, acknowledged)
@@ -287,13 +295,13 @@ impl Writer {
                 self.shared.slot.send_replace(Slot::Open(Arc::new(engine)));
             }
             Err(error) => {
+                let path = self.directory.engine();
                 tracing::error!(%error, path = %path.display(), "the engine cannot be opened again");
                 self.shared
                     .slot
                     .send_replace(Slot::Lost(format!("the engine could not be opened again: {error}")));
             }
         }
-        self.shared.wanted.store(false, Ordering::Relaxed);
     }
 
     /// Takes the engine away from the readers; `None` if they do not let go of it, which leaves it to them.
@@ -319,13 +327,11 @@ impl Writer {
         let path = self.directory.engine();
         let mut flushed = false;
         if tidy && self.trouble == Trouble::None {
-            let what = "the engine cannot be tidied";
-            flushed = engine.flush(PATIENCE_WITH_FLUSH).map_err(|cause| engine_error(what, cause))?;
-            // A rewrite takes as much room again while it runs.
-            let free = self.shared.room.free().map_err(|cause| io_error(what, cause))?;
-            if self.has_garbage && engine.table_bytes() < free {
-                engine.compact().map_err(|cause| engine_error(what, cause))?;
-            }
+            flushed = self.move_to_tables(&engine).unwrap_or_else(|cause| {
+                // The journals still hold everything, and opening heals an engine that a full disk has stopped.
+                tracing::warn!(%cause, "the engine cannot be tidied");
+                false
+            });
         }
         drop(engine);
         if flushed {
@@ -333,6 +339,15 @@ impl Writer {
                 .map_err(|cause| io_error("the journals cannot be emptied", cause))?;
         }
         Ok(())
+    }
+
+    fn move_to_tables(&self, engine: &Engine) -> fjall::Result<bool> {
+        let flushed = engine.flush(PATIENCE_WITH_FLUSH)?;
+        // A rewrite takes as much room again while it runs.
+        if self.has_garbage && engine.table_bytes() < self.shared.room.free().unwrap_or(0) {
+            engine.compact()?;
+        }
+        Ok(flushed)
     }
 
     fn shut_down(self) {
@@ -372,9 +387,17 @@ impl Writer {
         if free < 2 * engine.unflushed_bytes() {
             return Ok(false);
         }
-        let flushed = engine.flush(PATIENCE_WITH_FLUSH);
-        let flushed = flushed
-            .map_err(|cause| told(&engine_error("the last writes cannot be moved to tables", cause)))?;
+        let flushed = match engine.flush(PATIENCE_WITH_FLUSH) {
+            Ok(flushed) => flushed,
+            // Every acknowledged write is on the disk already, in the journal, and that stays.
+            Err(cause) if self.shared.config.durability == Durability::Immediate => {
+                tracing::warn!(%cause, "the last writes stay in the journal");
+                return Ok(false);
+            }
+            Err(cause) => {
+                return Err(told(&engine_error("the last writes cannot be brought to the disk", cause)));
+            }
+        };
         self.note_sequence();
         self.mark.sync().map_err(|cause| told(&io_error("the store's mark cannot be synced", cause)))?;
         Ok(flushed)

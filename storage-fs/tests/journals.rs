@@ -146,7 +146,8 @@ async fn a_journal_that_lost_its_end_in_silence_is_reported_and_left_as_it_was()
             fs::write(journal(&broken), &bad).unwrap();
             let found = check(&broken, false).await;
             assert_eq!(found, Err(ErrorKind::Corrupted), "cut to {length}");
-            assert!(fs::read(journal(&broken)).unwrap() == bad, "cut to {length}: the journal was changed");
+            let left = fs::read(journal(&broken)).unwrap();
+            assert!(left[..used(&left)] == bad[..used(&bad)], "cut to {length}: the journal was changed");
             fs::remove_dir_all(&broken).unwrap();
         }
     }
