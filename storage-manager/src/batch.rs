@@ -9,8 +9,9 @@ use storage_core::{ErrorKind, ItemKey, Result, SaveRequest, StorageError, Storag
 use crate::{
     Operation, UnifiedStorageManager,
     dispatch::Dispatch,
+    explain::explain,
     monitored::size_of_found,
-    routes::{Route, SharedProvider, explain},
+    routes::{Route, SharedProvider},
     save::{Payload, Save},
     tally::measure_batch,
 };

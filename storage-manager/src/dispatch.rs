@@ -16,9 +16,11 @@ use storage_core::{
 };
 
 use crate::{
-    Operation, StorageMonitor, merge,
+    Operation, StorageMonitor,
+    explain::{explain, log},
+    merge,
     monitored::size_of_found,
-    routes::{Route, Routes, Target, explain},
+    routes::{Route, Routes, Target},
 };
 
 /// What all handles of one manager share.
@@ -110,14 +112,17 @@ impl Dispatch {
     pub(crate) async fn usage(&self) -> Result<Usage> {
         let targets = self.targets(Operation::Usage)?;
         let usages = join_all(targets.iter().map(|target| self.usage_one(target))).await;
+        Ok(self.summed(usages.into_iter().collect::<Result<_>>()?))
+    }
+
+    /// The sum of what all providers hold, which the metrics learn of, too.
+    pub(crate) fn summed(&self, usages: Vec<Usage>) -> Usage {
         let mut sum = Usage::default();
-        for usage in usages {
-            for (content_type, amount) in usage?.content_types {
-                *sum.content_types.entry(content_type).or_default() += amount;
-            }
+        for (content_type, amount) in usages.into_iter().flat_map(|usage| usage.content_types) {
+            *sum.content_types.entry(content_type).or_default() += amount;
         }
         self.monitor.record_usage(&sum);
-        Ok(sum)
+        sum
     }
 
     async fn usage_one(&self, target: &Target) -> Result<Usage> {
@@ -178,14 +183,18 @@ impl Dispatch {
         let codec = codec_of(&item.metadata.encoding).unwrap_or(self.codec);
         codec.decode_item(item).map_err(|error| {
             self.monitor.count_error(error.kind());
-            error.with_operation(operation.as_str())
+            let error = error.with_operation(operation.as_str());
+            log(&error);
+            error
         })
     }
 
     /// Counts a call that no provider was asked for, and names it.
     pub(crate) fn refuse(&self, operation: Operation, error: StorageError) -> StorageError {
         self.monitor.other().count_refusal(operation, error.kind());
-        error.with_operation(operation.as_str())
+        let error = error.with_operation(operation.as_str());
+        log(&error);
+        error
     }
 
     /// The identity of an item.

@@ -4,6 +4,7 @@ mod batch;
 mod builder;
 mod dispatch;
 mod expiry;
+mod explain;
 mod lifecycle;
 mod manager;
 mod merge;

@@ -11,7 +11,8 @@ use storage_core::{CleanupReport, ErrorKind, Health, Result, StorageError};
 use crate::{
     Operation, Outcomes, ProviderOutcome, UnifiedStorageManager,
     dispatch::Dispatch,
-    routes::{SharedProvider, Target, explain},
+    explain::explain,
+    routes::{SharedProvider, Target},
 };
 
 impl UnifiedStorageManager {
@@ -63,6 +64,14 @@ impl Dispatch {
     pub(crate) async fn cleanup(&self) -> Result<Outcomes<CleanupReport>> {
         let targets = self.targets(Operation::Cleanup)?;
         Ok(self.visit(Operation::Cleanup, targets, |provider| async move { provider.cleanup().await }).await)
+    }
+
+    /// Tells the metrics what all providers hold. Says nothing if one of them fails: half a sum would mislead.
+    pub(crate) async fn refresh_usage(&self) -> Result<()> {
+        let targets = self.targets(Operation::Usage)?;
+        let visits = self.visit(Operation::Usage, targets, |provider| async move { provider.usage().await });
+        self.summed(visits.await.into_result()?);
+        Ok(())
     }
 
     /// Asks all `targets` at the same time.

@@ -37,16 +37,18 @@ pub(crate) fn pages(query: &CompiledQuery, pages: Vec<SearchPage>) -> SearchPage
         .collect();
     let wanted = query.page_len();
     let mut results: Vec<StorageResult> = Vec::new();
-    while let Some(hit) =
-        next_of(query, &hits).and_then(|at| hits.get_mut(at)).and_then(|hits| hits.ready.pop_front())
+    while results.len() < wanted
+        && let Some(at) = next_of(query, &hits)
+        && let Some(hit) = hits.get_mut(at).and_then(|hits| hits.ready.pop_front())
     {
-        let is_twin = results.last().is_some_and(|last| compare(query, last, &hit).is_eq());
         // An item that lies in two providers has one place in the order, and a cursor points behind that place. Both
         // copies must be on one page, or the second would be on none.
-        if results.len() >= wanted && !is_twin {
-            return query.page(results, true);
-        }
+        let is_twin =
+            |other: &&mut Hits| other.ready.front().is_some_and(|other| compare(query, &hit, other).is_eq());
+        let twins = hits.iter_mut().filter(is_twin).filter_map(|hits| hits.ready.pop_front());
+        let twins: Vec<_> = twins.collect();
         results.push(hit);
+        results.extend(twins);
     }
     let more = hits.iter().any(|hits| hits.more || !hits.ready.is_empty());
     query.page(results, more)

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use storage_core::{ErrorKind, Result, StorageError, StorageProvider};
 
 use crate::{
-    Operation, StorageMonitor,
+    StorageMonitor,
     patterns::{Pattern, PatternMap},
     series::Series,
 };
@@ -102,9 +102,4 @@ impl Routes {
 pub(crate) struct Target {
     pub(crate) provider: SharedProvider,
     pub(crate) routes: Vec<String>,
-}
-
-/// Names what failed: the operation and the provider, unless they are named closer to the failure.
-pub(crate) fn explain(error: StorageError, operation: Operation, provider: &SharedProvider) -> StorageError {
-    error.with_operation(operation.as_str()).with_provider(provider.info().name)
 }

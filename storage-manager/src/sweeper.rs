@@ -66,13 +66,10 @@ async fn sweep(interval: Duration, dispatch: Arc<Dispatch>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match dispatch.cleanup().await {
-            // Each failure was counted and logged where it was measured.
-            Ok(outcomes) => tracing::debug!(failed = outcomes.failures().count(), "storage was swept"),
-            // Closed: there is nothing left to sweep.
-            Err(_) => return,
+        // Failures were counted and logged where they were measured; the next round is another chance.
+        if let Ok(outcomes) = dispatch.cleanup().await {
+            tracing::debug!(failed = outcomes.failures().count(), "storage was swept");
         }
-        // Refreshes the metrics of size and items; a failure was counted and logged where it was measured.
-        let _ = dispatch.usage().await;
+        let _ = dispatch.refresh_usage().await;
     }
 }
