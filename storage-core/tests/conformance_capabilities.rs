@@ -20,7 +20,7 @@ use storage_core::{
     Capabilities, CleanupReport, Condition, ErrorKind, Health, ItemKey, ProviderInfo, Result, SaveRequest,
     SearchPage, StorageError, StorageItem, StorageMetadata, StorageProvider, StorageQuery, Timestamp, Usage,
     async_trait,
-    conformance::{CHECKS, Setup},
+    conformance::{CHECKS, Setup, Suite},
 };
 
 /// The right provider with another set of capabilities, and with an opening of its own.
@@ -157,6 +157,64 @@ mod with_durability {
     use super::*;
 
     storage_core::conformance_suite!(|setup: Setup| async move { Limited::durable(&setup) });
+}
+
+/// A durable provider that believes whatever its files say.
+#[derive(Debug)]
+struct Credulous {
+    inner: Limited,
+    directory: PathBuf,
+}
+
+impl Credulous {
+    fn file(&self, key: ItemKey<'_>) -> PathBuf {
+        self.directory.join(key.key())
+    }
+}
+
+#[async_trait]
+impl StorageProvider for Credulous {
+    fn info(&self) -> ProviderInfo {
+        self.inner.info()
+    }
+
+    async fn save(&self, request: SaveRequest<'_>) -> Result<StorageItem> {
+        fs::write(self.file(request.key), &request.data).unwrap();
+        self.inner.save(request).await
+    }
+
+    async fn load(&self, key: ItemKey<'_>) -> Result<Option<StorageItem>> {
+        let item = self.inner.load(key).await?;
+        Ok(item.map(|item| StorageItem { data: fs::read(self.file(key)).unwrap().into(), ..item }))
+    }
+
+    async fn delete(&self, key: ItemKey<'_>, condition: Condition) -> Result<bool> {
+        self.inner.delete(key, condition).await
+    }
+
+    async fn search(&self, query: &StorageQuery) -> Result<SearchPage> {
+        self.inner.search(query).await
+    }
+
+    async fn cleanup(&self) -> Result<CleanupReport> {
+        self.inner.cleanup().await
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.inner.close().await
+    }
+}
+
+#[test]
+fn damage_that_is_read_as_a_value_is_caught() {
+    let check = CHECKS.iter().find(|check| check.module == "damage").unwrap();
+    let right = Suite::new(|setup: Setup| async move { Limited::durable(&setup) });
+    assert_eq!(right.try_run(check), Ok(()));
+    let wrong = Suite::new(|setup: Setup| async move {
+        Credulous { inner: Limited::durable(&setup), directory: setup.directory().to_owned() }
+    });
+    let report = wrong.try_run(check).unwrap_err();
+    assert!(report.contains("after a flip in"), "{report}");
 }
 
 /// A check that is not in the list would never run.

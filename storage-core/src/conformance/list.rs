@@ -86,6 +86,9 @@ macro_rules! __conformance_list {
                 a_save_under_a_condition_replaces_the_deadline_too [conditions]
                 a_refused_save_is_found_by_none_of_its_tags [conditions tags search]
             }
+            damage {
+                one_flipped_bit_is_never_a_miss_or_a_wrong_value [durable]
+            }
             delete {
                 deleting_a_live_item_says_true_and_removes_it
                 deleting_a_missing_item_says_false

@@ -35,6 +35,11 @@
 //! [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) instead (and of a store that is not durable, that a new
 //! instance is empty).
 //!
+//! # What it cannot show
+//! That acknowledged writes survive `kill -9` and a power cut (P15), and that every call ends within the provider's deadline
+//! when its server does not answer (P17), needs a killed process and a broken network; damage (P18) is tried on the files
+//! below [`Setup::directory`] alone. Providers prove these by tests of their own.
+//!
 //! # Random checks
 //! They print their seed when they fail; `CONFORMANCE_SEED=<seed>` in the environment replays it.
 

@@ -6,6 +6,7 @@ pub mod capabilities;
 pub mod cleanup;
 pub mod concurrency;
 pub mod conditions;
+pub mod damage;
 pub mod delete;
 pub mod differential;
 pub mod errors;
