@@ -15,6 +15,7 @@ pub(crate) struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         value_name = "URL",
         env = "STORAGE_URL",
         // A URL may hold a password.
@@ -23,7 +24,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) store: String,
     /// Answer with one JSON document (search: one per line), errors included
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -31,6 +32,8 @@ pub(crate) struct Cli {
 
 /// The store used unless another is named.
 pub(crate) const DEFAULT_STORE: &str = "fs:./storage-data";
+
+const GLOBAL: &str = "For every command";
 
 const AFTER_HELP: &str = "\
 Exit status: 0 done; 1 no such item or store; 2 usage or invalid input; 3 condition not met (exists, version);

@@ -13,7 +13,7 @@ use storage_manager::{
     CleanupReport, Clock, Glob, ItemKey, Order, SaveRequest, StorageQuery, SystemClock, Timestamp,
 };
 
-use self::{commands::Commands, fill::Filled};
+use self::{commands::Commands, fill::Filled, scan::Skipped};
 use crate::{
     args::Demo,
     commands::{cleanup, search},
@@ -123,8 +123,11 @@ impl Tour<'_> {
                 duration::humane(filled.elapsed)
             ))?;
         }
-        for (reason, count) in &filled.skipped {
-            self.line(format_args!("Left out {}: {}.", human::grouped(*count), reason.reason()))?;
+        if !filled.skipped.is_empty() {
+            let reason =
+                |(reason, count): (&Skipped, &u64)| format!("{} ({})", reason.name(), human::grouped(*count));
+            let reasons: Vec<_> = filled.skipped.iter().map(reason).collect();
+            self.line(format_args!("Left out: {}.", reasons.join(", ")))?;
         }
         self.story.saved = filled.items;
         self.story.bytes = filled.bytes;

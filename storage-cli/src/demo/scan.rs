@@ -26,20 +26,20 @@ pub(super) enum Skipped {
 }
 
 impl Skipped {
-    /// The reason, behind a number.
-    pub(super) const fn reason(self) -> &'static str {
+    /// What was left out, for people.
+    pub(super) const fn name(self) -> &'static str {
         match self {
-            Self::ToolDirectory => "version control or build directories",
+            Self::ToolDirectory => "version control and build directories",
             Self::OwnStore => "the store itself",
             Self::SymbolicLink => "symbolic links",
             Self::SpecialFile => "neither files nor directories",
-            Self::Unreadable => "not readable",
+            Self::Unreadable => "unreadable files",
             Self::UnfitName => "names that no key can have",
-            Self::TooLarge => "larger than an item can be",
+            Self::TooLarge => "files larger than an item can be",
         }
     }
 
-    /// The name of the reason in JSON.
+    /// The same in JSON.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::ToolDirectory => "tool_directory",

@@ -49,10 +49,8 @@ fn a_source_tree_is_saved_found_expired_and_measured() {
     let out = sandbox.ok(&["demo"]);
     for part in [
         "Saved 35 files",
-        "Left out 2: version control or build directories.",
-        "Left out 1: the store itself.",
-        "Left out 1: symbolic links.",
-        "Left out 1: names that no key can have.",
+        "Left out: version control and build directories (2), the store itself (1), symbolic links (1), \
+         names that no key can have (1).\n",
         "--tag ext=rs",
         "--pattern 'src/*'",
         "--updated-after 20",
@@ -84,15 +82,16 @@ fn a_source_tree_is_saved_found_expired_and_measured() {
 #[test]
 fn an_empty_directory_gets_items_of_the_tour_s_own() {
     let sandbox = Sandbox::new();
+    let mut out = String::new();
     for _ in 0..2 {
-        let out = sandbox.ok(&["demo"]);
+        out = sandbox.ok(&["demo"]);
         assert!(out.contains("There are no files, so 6 "), "{out}");
-        assert_eq!(sandbox.ok(&["count", "--pattern", "*/*"]), "6\n");
-        let commands = printed_commands(&out);
-        assert!(commands.len() >= 10, "{commands:?}");
-        for command in commands {
-            paste(&sandbox, command);
-        }
+        assert_eq!(sandbox.ok(&["count"]), "6\n");
+    }
+    let commands = printed_commands(&out);
+    assert!(commands.len() >= 10, "{commands:?}");
+    for command in commands {
+        paste(&sandbox, command);
     }
 }
 
@@ -115,10 +114,10 @@ fn the_tour_of_another_directory_and_store_prints_commands_that_name_it() {
     let out = sandbox.ok(&["--store", "fs:my store", "demo", "docs"]);
     assert!(out.contains("Saved 2 files"), "{out}");
     assert!(!sandbox.path("storage-data").exists());
-    for command in printed_commands(&out) {
-        assert!(command.contains("--store 'fs:my store'"), "{command}");
-        paste(&sandbox, command);
-    }
+    let commands = printed_commands(&out);
+    assert!(commands.iter().all(|command| command.contains("--store 'fs:my store'")), "{commands:?}");
+    paste(&sandbox, commands[0]);
+    paste(&sandbox, commands.last().unwrap());
 }
 
 #[test]
@@ -147,9 +146,7 @@ fn programs_get_the_tour_as_one_document() {
     assert_eq!(searches.len(), 3);
     assert!(searches.iter().all(|search| search["hits"].as_u64() > Some(0)), "{searches:?}");
     assert!(!story["metrics"].as_array().unwrap().is_empty());
-    for command in story["next"].as_array().unwrap() {
-        paste(&sandbox, command.as_str().unwrap());
-    }
+    paste(&sandbox, story["next"][0].as_str().unwrap());
 }
 
 #[test]

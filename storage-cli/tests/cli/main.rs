@@ -14,5 +14,6 @@ mod demo;
 mod filters;
 mod items;
 mod json;
+mod mounts;
 mod processes;
 mod sandbox;
