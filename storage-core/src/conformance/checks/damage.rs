@@ -61,7 +61,7 @@ async fn assert_right_or_corrupted(store: &Store, items: &[StorageItem], place: 
         match store.load(item.metadata.item_key().unwrap()).await {
             Ok(found) => assert_eq!(found.as_ref(), Some(item), "after a flip in {place}"),
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Corrupted, "after a flip in {place}: {error:?}")
+                assert_eq!(error.kind(), ErrorKind::Corrupted, "after a flip in {place}: {error:?}");
             }
         }
     }
@@ -69,7 +69,7 @@ async fn assert_right_or_corrupted(store: &Store, items: &[StorageItem], place: 
         match store.search(&StorageQuery::new()).await {
             Ok(page) => assert_eq!(page.results.len(), items.len(), "a search after a flip in {place}"),
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Corrupted, "after a flip in {place}: {error:?}")
+                assert_eq!(error.kind(), ErrorKind::Corrupted, "after a flip in {place}: {error:?}");
             }
         }
     }
