@@ -181,6 +181,19 @@ impl Engine {
         Space::ALL.iter().map(|space| self.space(*space).disk_space()).sum()
     }
 
+    /// Bytes that the tables would have without garbage, by looking at every entry.
+    pub(crate) fn live_bytes(&self) -> fjall::Result<u64> {
+        let view = self.view();
+        let mut bytes = 0;
+        for space in Space::ALL {
+            for guard in view.prefix(space, &[]) {
+                let (key, value) = guard.into_inner()?;
+                bytes += (key.len() + value.len()) as u64;
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Waits while the engine is behind with its tables, so that it never has to stall inside a commit.
     ///
     /// The engine would wait there without end if the thread that works on it died.

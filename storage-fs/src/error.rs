@@ -41,6 +41,11 @@ pub(crate) fn engine_error(what: &str, cause: fjall::Error) -> StorageError {
                     failure(ErrorKind::Corrupted, format!("{what}: a file of the engine is missing"))
                         .with_source(cause)
                 }
+                // It looked for something before the beginning of a file that was cut short.
+                io::ErrorKind::InvalidInput => {
+                    failure(ErrorKind::Corrupted, format!("{what}: a file of the engine is cut short"))
+                        .with_source(cause)
+                }
                 _ => io_error(what, cause),
             };
         }
@@ -58,6 +63,10 @@ pub(crate) fn engine_error(what: &str, cause: fjall::Error) -> StorageError {
 
 /// What a store that refuses writes says.
 pub(crate) const POISONED: &str = "an earlier write to disk failed, so the store takes no more writes until it is opened again; reading goes on";
+
+/// What a store on a full disk says.
+pub(crate) const FULL: &str =
+    "the disk is full: saves are refused until there is room; loads and deletes go on";
 
 /// Whether a failure says that the disk has no room, wherever in the engine it happened.
 pub(crate) fn is_disk_full(cause: &fjall::Error) -> bool {
@@ -86,7 +95,8 @@ mod tests {
     /// A flipped bit in the engine's note of its newest manifest once passed for a disk that is away for a while.
     #[test]
     fn a_missing_file_of_the_engine_is_damage() {
-        for kind in [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists] {
+        let damage = [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists, io::ErrorKind::InvalidInput];
+        for kind in damage {
             assert_eq!(engine_error("x", fjall::Error::Io(kind.into())).kind(), ErrorKind::Corrupted);
         }
         let busy = fjall::Error::Io(io::ErrorKind::ResourceBusy.into());

@@ -128,7 +128,7 @@ fn make_engine(directory: &Directory, config: &FsConfig, disk: u64, acknowledged
     let what = "the engine cannot be made";
     let prepare = || -> io::Result<bool> {
         match fs::remove_dir_all(&draft) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(cause),
             _ => Ok(fs::read_dir(&path)?.next().is_some()),
         }
     };

@@ -23,7 +23,7 @@ use crate::{
     cleaning,
     config::FsConfig,
     engine::Engine,
-    error::{PROVIDER, failure, io_error},
+    error::{FULL, PROVIDER, failure, io_error},
     fault::Faults,
     item::{Payload, Stored},
     keys::Name,
@@ -236,7 +236,9 @@ impl FsProvider {
             let what = "the payload file cannot be written";
             let size = data.len() as u64;
             if !shared.room.fits_file(size).map_err(|cause| io_error(what, cause))? {
-                return Err(failure(ErrorKind::Full, "the disk has no room for the payload file"));
+                // The writer takes this back at the next commit that has room.
+                shared.trouble.send_if_modified(|trouble| trouble.replace(FULL).is_none());
+                return Err(failure(ErrorKind::Full, FULL));
             }
             shared.blobs.write(&data).map_err(|cause| io_error(what, cause))
         };

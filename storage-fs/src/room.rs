@@ -69,6 +69,11 @@ impl Room {
         Ok(if self.free()? >= 16 * KIB + 2 * writing { Fits::Deletes } else { Fits::Nothing })
     }
 
+    /// Whether room runs out for deletes too.
+    pub(crate) fn is_tight(&self) -> bool {
+        self.free().is_ok_and(|free| free < self.min_free / 2)
+    }
+
     /// Whether a payload file of this size fits.
     pub(crate) fn fits_file(&self, size: u64) -> io::Result<bool> {
         Ok(self.free()? >= self.min_free + size)

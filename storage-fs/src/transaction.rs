@@ -304,11 +304,16 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Whether anything that was in the engine is replaced or removed.
-    pub(crate) fn replaces(&self) -> bool {
-        self.items
-            .values()
-            .any(|pending| pending.after.is_some() && !matches!(pending.before, Before::Absent))
+    /// About how many bytes of what was in the engine are replaced or removed.
+    pub(crate) fn garbage(&self) -> u64 {
+        // What a record and its index entries have beside the payload.
+        const ABOUT: u64 = 512;
+        let replaced = self.items.values().filter(|pending| pending.after.is_some());
+        let inline = replaced.filter_map(|pending| match before_item(&pending.before)?.payload {
+            Payload::Inline(ref data) => Some(ABOUT + data.len() as u64),
+            Payload::File(_) => Some(ABOUT),
+        });
+        inline.sum()
     }
 }
 

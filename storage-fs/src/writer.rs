@@ -16,7 +16,7 @@ use crate::{
     config::Durability,
     directory::Directory,
     engine::{Engine, Space},
-    error::{POISONED, engine_error, failure, io_error, is_disk_full},
+    error::{FULL, POISONED, engine_error, failure, io_error, is_disk_full},
     fault::Fault,
     mark::Mark,
     opening::open_engine,
@@ -32,11 +32,12 @@ use crate::{
 const MOST_OPS: usize = 1_024;
 /// Most bytes of payload in one commit, unless one operation alone has more.
 const MOST_BYTES: u64 = 4 << 20;
+/// Garbage beyond which winning back room on a full disk is worth closing the engine for a moment, in bytes.
+const MUCH_GARBAGE: u64 = 16 << 20;
 /// How long readers may take to let go of the engine.
 const PATIENCE_WITH_READERS: Duration = Duration::from_secs(5);
 /// How long the engine may take to bring everything into tables.
 const PATIENCE_WITH_FLUSH: Duration = Duration::from_secs(20);
-const FULL: &str = "the disk is full: saves are refused until there is room; loads and deletes go on";
 const TOO_FULL: &str = "the disk is so full that not even a delete can be written";
 
 /// Why the writer commits nothing.
@@ -57,8 +58,8 @@ pub(crate) struct Writer {
     state: State,
     trouble: Trouble,
     last_fits: Fits,
-    // Whether something was replaced or removed since room was last won back.
-    has_garbage: bool,
+    // About how many bytes were replaced or removed since room was last won back.
+    garbage: u64,
     // Dropped last: it ends when the store has given up its last file.
     remover: Remover,
 }
@@ -87,7 +88,7 @@ impl Writer {
             state,
             trouble: Trouble::None,
             last_fits: Fits::Nothing,
-            has_garbage: false,
+            garbage: 0,
             remover,
         }
     }
@@ -182,7 +183,7 @@ impl Writer {
             return Err(self.failed(cause, &mut transaction));
         }
         self.state = state;
-        self.has_garbage |= transaction.replaces();
+        self.garbage += transaction.garbage();
         transaction.keep_files();
         if durability == Durability::Immediate {
             self.note_sequence();
@@ -237,9 +238,10 @@ impl Writer {
             self.reopen_engine(false);
             fits = self.measure(bytes);
         }
-        if fits != Fits::Everything && growing && self.trouble == Trouble::None && self.is_worth_tidying() {
+        let is_tight = fits != Fits::Everything && (growing || self.shared.room.is_tight());
+        if is_tight && self.trouble == Trouble::None && self.is_worth_tidying() {
             self.reopen_engine(true);
-            self.has_garbage = false;
+            self.garbage = 0;
             fits = self.measure(bytes);
         }
         if fits == Fits::Everything
@@ -269,8 +271,8 @@ impl Writer {
 
     /// Whether opening the engine again may win back room: its journals are large, or much in its tables is garbage.
     fn is_worth_tidying(&self) -> bool {
-        let journals = Engine::journal_bytes(&self.directory.engine()).unwrap_or(0);
-        journals > self.shared.room.disk / 16 || self.has_garbage
+        let much = (self.shared.room.disk / 64).min(MUCH_GARBAGE);
+        self.garbage > much || Engine::journal_bytes(&self.directory.engine()).unwrap_or(0) > 4 * much
     }
 
     /// Closes the engine and opens it again: with `tidy` its journals are emptied and its tables rewritten on the way.
@@ -343,11 +345,23 @@ impl Writer {
 
     fn move_to_tables(&self, engine: &Engine) -> fjall::Result<bool> {
         let flushed = engine.flush(PATIENCE_WITH_FLUSH)?;
-        // A rewrite takes as much room again while it runs.
-        if self.has_garbage && engine.table_bytes() < self.shared.room.free().unwrap_or(0) {
+        if self.garbage > 0 && self.can_compact(engine)? {
             engine.compact()?;
         }
         Ok(flushed)
+    }
+
+    /// Whether rewriting all tables fits on the disk: for a while there are the old ones and the new ones.
+    fn can_compact(&self, engine: &Engine) -> fjall::Result<bool> {
+        // Beyond this, finding out takes too long; there the engine's own compactions have to do.
+        const MOST_COUNTED: u64 = 1 << 30;
+        let free = self.shared.room.free()?;
+        let tables = engine.table_bytes();
+        if tables < free || tables > MOST_COUNTED {
+            return Ok(tables < free);
+        }
+        let live = engine.live_bytes()?;
+        Ok(live + live / 4 + (64 << 10) < free)
     }
 
     fn shut_down(self) {
