@@ -24,6 +24,7 @@ use crate::{
     item::Stored,
     journal,
     keys::{Entries, Name},
+    manifests,
     mark::{Found, Mark},
     opening::read_state,
     reads::decode,
@@ -61,6 +62,7 @@ pub(crate) fn salvage(path: &Path, config: &FsConfig) -> Result<SalvageReport> {
     let disk = Room::new(&directory, config)?.disk;
     let work = Work::new(directory.root()).map_err(|cause| io_error(WHAT, cause))?;
     let unreadable_places = work.copy(&directory.engine()).map_err(|cause| io_error(WHAT, cause))?;
+    check_manifests(&work.old())?;
     let old = open_copy(&work.old(), config, disk)?;
     let new = Engine::open(&work.new_engine(), config, disk)?;
     let mut transfer =
@@ -80,6 +82,17 @@ pub(crate) fn salvage(path: &Path, config: &FsConfig) -> Result<SalvageReport> {
     mark.write(state.sequence).and_then(|()| mark.sync()).map_err(|cause| io_error(WHAT, cause))?;
     let lost = lost.into_iter().map(|(lost, _)| lost).collect();
     Ok(SalvageReport { recovered, lost, unreadable_places, originals })
+}
+
+/// Manifests say where everything is. The engine believes damaged ones, or takes the whole process down over them.
+fn check_manifests(engine: &Path) -> Result<()> {
+    match manifests::find_damaged(engine).map_err(|cause| io_error(WHAT, cause))? {
+        None => Ok(()),
+        Some(_) => Err(failure(
+            ErrorKind::Corrupted,
+            format!("{WHAT}: a manifest of its engine is damaged or missing; nothing was changed"),
+        )),
+    }
 }
 
 /// The folders that salvaging works in.
