@@ -64,8 +64,7 @@ impl Space {
     fn options(self, disk: u64) -> KeyspaceCreateOptions {
         // On a small disk nothing may be as large as a default table, or flushing it would fill the disk.
         let memtable = (disk / 64).clamp(256 * KIB, 16 * MIB);
-        let table = (disk / 32).clamp(MIB, 32 * MIB);
-        let strategy = std::sync::Arc::new(Leveled::default().with_table_target_size(table));
+        let strategy = std::sync::Arc::new(Leveled::default().with_table_target_size(table_size(disk)));
         let options =
             KeyspaceCreateOptions::default().manual_journal_persist(true).compaction_strategy(strategy);
         match self {
@@ -79,9 +78,15 @@ impl Space {
     }
 }
 
+/// The size of a table, in bytes.
+fn table_size(disk: u64) -> u64 {
+    (disk / 32).clamp(MIB, 16 * MIB)
+}
+
 /// The opened engine.
 pub(crate) struct Engine {
     path: PathBuf,
+    disk: u64,
     database: Database,
     items: Keyspace,
     tags: Keyspace,
@@ -124,6 +129,7 @@ impl Engine {
         let open = |space: Space| database.keyspace(space.name(), || space.options(disk));
         Ok(Self {
             path: path.to_owned(),
+            disk,
             meta: open(Space::Meta)?,
             items: open(Space::Items)?,
             tags: open(Space::Tags)?,
@@ -174,6 +180,13 @@ impl Engine {
     /// Bytes that are in memory and in the journal, but not yet in tables.
     pub(crate) fn unflushed_bytes(&self) -> u64 {
         self.database.write_buffer_size()
+    }
+
+    /// Bytes that the engine may need on top for a while, to merge tables.
+    pub(crate) fn merging_bytes(&self) -> u64 {
+        // A merge takes the newest tables and those of the next level that they overlap, at most about this many.
+        const MOST_TABLES: u64 = 12;
+        self.table_bytes().min(MOST_TABLES * table_size(self.disk))
     }
 
     /// Bytes of the tables.

@@ -53,12 +53,13 @@ impl Room {
         statvfs(&self.root).map(|(_, free)| free)
     }
 
-    /// What there is room for, given what the engine still has to move and what is about to be written.
-    pub(crate) fn fits(&self, unflushed: u64, writing: u64) -> io::Result<Fits> {
+    /// What there is room for, given what the engine still has to move to tables, what it may need for merging them, and
+    /// what is about to be written.
+    pub(crate) fn fits(&self, unflushed: u64, merging: u64, writing: u64) -> io::Result<Fits> {
         let free = self.free()?;
         // Written bytes stand in the journal first and in tables later.
         let growth = unflushed + 2 * writing;
-        if free >= self.min_free + growth {
+        if free >= self.min_free.max(merging) + growth {
             return Ok(Fits::Everything);
         }
         if free >= 64 * KIB + growth { Ok(Fits::Deletes) } else { self.fits_with_reserve(writing) }

@@ -34,6 +34,8 @@ const MOST_OPS: usize = 1_024;
 const MOST_BYTES: u64 = 4 << 20;
 /// Garbage beyond which winning back room on a full disk is worth closing the engine for a moment, in bytes.
 const MUCH_GARBAGE: u64 = 16 << 20;
+/// How long to wait before an engine that ran out of room is opened again.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(100);
 /// How long readers may take to let go of the engine.
 const PATIENCE_WITH_READERS: Duration = Duration::from_secs(5);
 /// How long the engine may take to bring everything into tables.
@@ -58,6 +60,7 @@ pub(crate) struct Writer {
     state: State,
     trouble: Trouble,
     last_fits: Fits,
+    last_reopened: Instant,
     // About how many bytes were replaced or removed since room was last won back.
     garbage: u64,
     // Dropped last: it ends when the store has given up its last file.
@@ -88,6 +91,7 @@ impl Writer {
             state,
             trouble: Trouble::None,
             last_fits: Fits::Nothing,
+            last_reopened: Instant::now(),
             garbage: 0,
             remover,
         }
@@ -234,8 +238,13 @@ impl Writer {
     /// What there is room for; wins back room first where that may help.
     fn fits(&mut self, bytes: u64, growing: bool) -> Fits {
         let mut fits = self.measure(bytes);
-        if self.trouble == Trouble::NoRoom && fits != Fits::Nothing {
+        if fits != Fits::Everything && self.trouble == Trouble::None && self.is_stopped() {
+            self.set_trouble(Trouble::NoRoom);
+        }
+        if self.trouble == Trouble::NoRoom && self.last_reopened.elapsed() > BETWEEN_ATTEMPTS {
+            // What the engine left half done when it ran out of room goes, and its writes are read from the journal.
             self.reopen_engine(false);
+            self.last_reopened = Instant::now();
             fits = self.measure(bytes);
         }
         let is_tight = fits != Fits::Everything && (growing || self.shared.room.is_tight());
@@ -258,12 +267,17 @@ impl Writer {
         fits
     }
 
+    /// Whether the engine has stopped, without having been asked for anything.
+    fn is_stopped(&self) -> bool {
+        self.shared.engine_now().is_ok_and(|engine| engine.is_some_and(|engine| engine.is_poisoned()))
+    }
+
     fn measure(&self, bytes: u64) -> Fits {
-        let unflushed = match self.shared.engine_now() {
-            Ok(Some(engine)) => engine.unflushed_bytes(),
-            _ => 0,
+        let (unflushed, merging) = match self.shared.engine_now() {
+            Ok(Some(engine)) => (engine.unflushed_bytes(), engine.merging_bytes()),
+            _ => (0, 0),
         };
-        self.shared.room.fits(unflushed, bytes).unwrap_or_else(|cause| {
+        self.shared.room.fits(unflushed, merging, bytes).unwrap_or_else(|cause| {
             tracing::warn!(%cause, "the room on the disk cannot be measured");
             Fits::Everything
         })
