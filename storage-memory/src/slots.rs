@@ -4,20 +4,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use storage_core::{ItemKey, StorageItem, Timestamp};
 
-/// The place of one item.
+/// The place of one item: exactly one cache line, so that a look-up waits for memory once here.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(crate) struct Slot {
     /// Key, a zero byte, content type. Neither holds a zero byte, so that comparing these bytes compares the pairs.
     /// It stays when the item goes, because index entries that still point here are ordered by it.
     identity: Box<str>,
-    /// The item's, beside the pointers: a load need not wait for the metadata.
-    expires_at: Option<Timestamp>,
+    item: Option<StorageItem>,
     /// The half of the hash by which the table knows the slot.
     hash: u32,
+    /// Whether the item has a deadline; if not, a load need not look at the metadata.
+    mortal: bool,
     /// Loaded since the eviction hand passed.
     used: AtomicBool,
-    item: Option<StorageItem>,
 }
+
+const _: () = assert!(size_of::<Slot>() == 64);
 
 impl Slot {
     /// The item, expired or not.
@@ -27,7 +30,7 @@ impl Slot {
 
     /// The item if it is live; the clock is read only if it has a deadline.
     pub(crate) fn live(&self, now: impl FnOnce() -> Timestamp) -> Option<&StorageItem> {
-        self.item.as_ref().filter(|_| self.expires_at.is_none_or(|expires_at| now() < expires_at))
+        self.item.as_ref().filter(|item| !self.mortal || item.metadata.is_live(now()))
     }
 
     /// Whether this is the slot of `key`.
@@ -117,20 +120,20 @@ impl Slots {
     pub(crate) fn insert(&mut self, hash: u32, item: StorageItem) -> u32 {
         let metadata = &item.metadata;
         let identity = identity(&metadata.key, &metadata.content_type);
-        let expires_at = metadata.expires_at;
+        let mortal = metadata.expires_at.is_some();
         let number = self.slots.len() as u32;
         if self.slots.len() == self.slots.capacity() {
             // A quarter of spare room instead of the usual half: large vectors grow in place.
             self.slots.reserve_exact((self.slots.len() / 4).max(4));
         }
-        self.slots.push(Slot { identity, expires_at, hash, used: AtomicBool::new(false), item: Some(item) });
+        self.slots.push(Slot { identity, item: Some(item), hash, mortal, used: AtomicBool::new(false) });
         number
     }
 
     /// Puts another version of the same item into `slot` and returns the one before.
     pub(crate) fn replace(&mut self, slot: u32, item: StorageItem) -> Option<StorageItem> {
         let slot = self.slots.get_mut(slot as usize)?;
-        slot.expires_at = item.metadata.expires_at;
+        slot.mortal = item.metadata.expires_at.is_some();
         slot.item.replace(item)
     }
 
@@ -175,4 +178,48 @@ pub(crate) fn identity(key: &str, content_type: &str) -> Box<str> {
     identity.push('\0');
     identity.push_str(content_type);
     identity.into_boxed_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use storage_core::{SaveRequest, Timestamp};
+
+    use super::*;
+
+    fn item(key: ItemKey<'_>) -> StorageItem {
+        let (data, metadata) = SaveRequest::new(key, "x").into_item(None, Timestamp::UNIX_EPOCH, 1);
+        StorageItem { data, metadata: metadata.into() }
+    }
+
+    #[test]
+    fn a_slot_knows_its_key_from_every_other() {
+        let keys =
+            [("ab", "cd"), ("ab", "ce"), ("bb", "cd"), ("a", "bcd"), ("abc", "d"), ("ab", "d"), ("cd", "ab")];
+        let keys = keys.map(|(content_type, key)| ItemKey::new(content_type, key).unwrap());
+        let mut slots = Slots::default();
+        for key in keys {
+            slots.insert(0, item(key));
+        }
+        for (number, slot) in slots.iter_from(0) {
+            for (other, key) in keys.iter().enumerate() {
+                assert_eq!(slot.is_of(*key), other == number as usize, "{key:?} in slot {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn compacting_keeps_the_order_of_what_is_left() {
+        let mut slots = Slots::default();
+        let names: Vec<_> = (0..6).map(|n| n.to_string()).collect();
+        for name in &names {
+            slots.insert(0, item(ItemKey::new("t", name).unwrap()));
+        }
+        for gone in [0, 3, 4] {
+            assert!(slots.remove(gone).is_some() && slots.remove(gone).is_none());
+        }
+        assert_eq!((slots.len(), slots.stored(), slots.dead(), slots.stored_before(3)), (6, 3, 3, 2));
+        assert_eq!(slots.compact(), [GONE, 0, 1, GONE, GONE, 2]);
+        assert_eq!((slots.len(), slots.stored(), slots.dead()), (3, 3, 0));
+        assert_eq!([0, 1, 2].map(|slot| slots.identity(slot)), ["1\0t", "2\0t", "5\0t"]);
+    }
 }

@@ -42,10 +42,10 @@ async fn write(provider: Arc<MemoryProvider>, task: u64, stop: Arc<AtomicBool>) 
         let key = ItemKey::new("note", &name).unwrap();
         let request = SaveRequest::new(key, (n % 5).to_string()).tag("value", (n % 5).to_string());
         provider.save(request).await.unwrap();
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             provider.delete(key, Condition::None).await.unwrap();
         }
-        if n % 500 == 0 {
+        if n.is_multiple_of(500) {
             provider.cleanup().await.unwrap();
         }
         tokio::task::yield_now().await;

@@ -287,6 +287,35 @@ async fn no_payload_is_kept_by_anything_that_was_removed() {
 
 /// Writes only add index entries: those of old values must not pile up.
 #[tokio::test]
+async fn overwriting_for_ever_does_not_grow_the_indexes() {
+    let clock = ManualClock::default();
+    let shards = NonZeroU16::new(1).unwrap();
+    let provider = MemoryProvider::with_clock(MemoryConfig { shards, ..config(0, 0) }, clock.shared());
+    let mut largest = 0;
+    for n in 0..20_000 {
+        clock.advance(Duration::from_micros(1));
+        save(&provider, &(n % 100).to_string(), "x").await;
+        largest = largest.max(provider.index_bytes());
+    }
+    assert!(largest < 40_000, "{largest} bytes for 100 items");
+}
+
+#[tokio::test]
+async fn deleting_for_ever_does_not_grow_the_indexes() {
+    let shards = NonZeroU16::new(1).unwrap();
+    let provider =
+        MemoryProvider::with_clock(MemoryConfig { shards, ..config(0, 0) }, ManualClock::default().shared());
+    let mut largest = 0;
+    for n in 0..10_000 {
+        let name = n.to_string();
+        save(&provider, &name, "x").await;
+        assert!(provider.delete(key(&name), Condition::None).await.unwrap());
+        largest = largest.max(provider.index_bytes());
+    }
+    assert!(largest < 40_000, "{largest} bytes for one item");
+}
+
+#[tokio::test]
 async fn writing_for_ever_does_not_grow_the_indexes() {
     let clock = ManualClock::default();
     let shards = NonZeroU16::new(1).unwrap();
