@@ -54,7 +54,7 @@ pub struct FsConfig {
     #[serde(rename = "operation_timeout_ms", with = "millis")]
     pub operation_timeout: Duration,
     /// Free space on the disk below which saves are [`Full`](storage_core::ErrorKind::Full), while loads and deletes go
-    /// on. On a small disk a quarter of it is enough. Default: 64 MiB.
+    /// on. On a small disk a quarter of it is enough. Default: 256 MiB.
     pub min_free_space: u64,
     /// How often expired items are removed in the background. They are invisible at once in any case. Default: never.
     #[serde(rename = "cleanup_interval_ms", with = "optional_millis")]
@@ -71,7 +71,7 @@ impl Default for FsConfig {
             journal_size: 64 * MIB,
             queue_bytes: 32 * MIB,
             operation_timeout: Duration::from_secs(30),
-            min_free_space: 64 * MIB,
+            min_free_space: 256 * MIB,
             cleanup_interval: None,
         }
     }

@@ -250,7 +250,6 @@ impl Writer {
         let is_tight = fits != Fits::Everything && (growing || self.shared.room.is_tight());
         if is_tight && self.trouble == Trouble::None && self.is_worth_tidying() {
             self.reopen_engine(true);
-            self.garbage = 0;
             fits = self.measure(bytes);
         }
         if fits == Fits::Everything
@@ -339,7 +338,7 @@ impl Writer {
     }
 
     /// Closes the engine, with everything in tables and its journals empty if asked for and possible.
-    fn tidy(&self, engine: Engine, tidy: bool) -> Result<()> {
+    fn tidy(&mut self, engine: Engine, tidy: bool) -> Result<()> {
         let path = self.directory.engine();
         let mut flushed = false;
         if tidy && self.trouble == Trouble::None {
@@ -357,10 +356,11 @@ impl Writer {
         Ok(())
     }
 
-    fn move_to_tables(&self, engine: &Engine) -> fjall::Result<bool> {
+    fn move_to_tables(&mut self, engine: &Engine) -> fjall::Result<bool> {
         let flushed = engine.flush(PATIENCE_WITH_FLUSH)?;
         if self.garbage > 0 && self.can_compact(engine)? {
             engine.compact()?;
+            self.garbage = 0;
         }
         Ok(flushed)
     }

@@ -62,9 +62,19 @@ impl Drop for Disk {
     }
 }
 
+/// Bytes that do not get smaller when they are compressed.
+fn payload(seed: usize, size: usize) -> Vec<u8> {
+    let mut state = seed as u64 + 1;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..size).map(|_| next()).collect()
+}
+
 async fn fill(store: &FsProvider, size: usize) -> usize {
     for n in 0.. {
-        match save(store, &format!("k{n}"), vec![u8::try_from(n % 251).unwrap(); size]).await {
+        match save(store, &format!("k{n}"), payload(n, size)).await {
             Ok(_) => {}
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::Full, "{error:?}");
@@ -78,7 +88,7 @@ async fn fill(store: &FsProvider, size: usize) -> usize {
 async fn check_filled(store: &FsProvider, count: usize, size: usize) {
     for n in 0..count {
         let data = load(store, &format!("k{n}")).await.unwrap();
-        assert_eq!(data, Some(vec![u8::try_from(n % 251).unwrap(); size]), "k{n}");
+        assert_eq!(data, Some(payload(n, size)), "k{n}");
     }
     assert_eq!(store.count(&StorageQuery::new()).await.unwrap(), count as u64);
 }
