@@ -251,14 +251,21 @@ impl Engine {
         Space::ALL.into_iter().try_for_each(|space| self.space(space).major_compact())
     }
 
-    /// Removes the index keyspaces of a closed engine; they are made anew, empty, when it is opened.
-    pub(crate) fn forget_indexes(path: &Path) -> io::Result<()> {
-        for (index, space) in Space::ALL.iter().enumerate() {
-            // Keyspaces are numbered from one in the order in which they were made.
-            let folder = path.join("keyspaces").join((index + 1).to_string());
-            if Space::INDEXES.contains(space) && folder.is_dir() {
-                fs::remove_dir_all(folder)?;
+    /// Replaces every keyspace of a closed engine but the items by those of `other`, which was just made: the engine's own
+    /// is the same in both, as the keyspaces are numbered from one in the order in which they are made.
+    pub(crate) fn keep_items_alone(path: &Path, other: &Path) -> io::Result<()> {
+        let number = Space::ALL.iter().position(|space| *space == Space::Items).map(|index| index + 1);
+        let items = number.map(|number| number.to_string());
+        for entry in fs::read_dir(other.join("keyspaces"))? {
+            let entry = entry?;
+            let target = path.join("keyspaces").join(entry.file_name());
+            if entry.file_name().to_str() == items.as_deref() {
+                continue;
             }
+            if target.exists() {
+                fs::remove_dir_all(&target)?;
+            }
+            fs::rename(entry.path(), target)?;
         }
         Ok(())
     }

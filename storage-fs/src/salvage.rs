@@ -62,15 +62,20 @@ pub(crate) fn salvage(path: &Path, config: &FsConfig) -> Result<SalvageReport> {
     let disk = Room::new(&directory, config)?.disk;
     let work = Work::new(directory.root()).map_err(|cause| io_error(WHAT, cause))?;
     let unreadable_places = work.copy(&directory.engine()).map_err(|cause| io_error(WHAT, cause))?;
-    check_manifests(&work.old())?;
-    let old = open_copy(&work.old(), config, disk)?;
+    let old = work.open_copy(&directory.engine(), config, disk)?;
     let new = Engine::open(&work.new_engine(), config, disk)?;
-    let mut transfer =
-        Transfer { directory: &directory, new: &new, recovered: 0, lost: Vec::new(), versions: 0 };
+    let mut transfer = Transfer {
+        directory: &directory,
+        new: &new,
+        recovered: 0,
+        lost: Vec::new(),
+        versions: 0,
+        session: 0,
+    };
     transfer.run(&old)?;
-    let Transfer { recovered, lost, versions, .. } = transfer;
+    let Transfer { recovered, lost, versions, session, .. } = transfer;
     let (mark, found) = Mark::open(&directory.mark())?;
-    let state = State { floor: new.next_sequence(), ..next_state(&old, versions, found)? };
+    let state = State { floor: new.next_sequence(), ..next_state(&old, versions, session, found)? };
     commit(&new, |batch| batch.put(Space::Meta, State::KEY, &state.to_bytes()))?;
     if !new.flush(PATIENCE).map_err(|cause| engine_error(WHAT, cause))? {
         return Err(failure(ErrorKind::Timeout, "the engine does not come to an end of writing"));
@@ -84,14 +89,11 @@ pub(crate) fn salvage(path: &Path, config: &FsConfig) -> Result<SalvageReport> {
     Ok(SalvageReport { recovered, lost, unreadable_places, originals })
 }
 
-/// Manifests say where everything is. The engine believes damaged ones, or takes the whole process down over them.
-fn check_manifests(engine: &Path) -> Result<()> {
-    match manifests::find_damaged(engine).map_err(|cause| io_error(WHAT, cause))? {
-        None => Ok(()),
-        Some(_) => Err(failure(
-            ErrorKind::Corrupted,
-            format!("{WHAT}: a manifest of its engine is damaged or missing; nothing was changed"),
-        )),
+/// Opens an engine whose manifests are whole: it would believe damaged ones, or take the whole process down over them.
+fn open(path: &Path, config: &FsConfig, disk: u64) -> Result<Engine> {
+    match manifests::find_damaged(path).map_err(|cause| io_error(WHAT, cause))? {
+        None => Engine::open(path, config, disk),
+        Some(_) => Err(failure(ErrorKind::Corrupted, "a manifest of the engine is damaged or missing")),
     }
 }
 
@@ -134,6 +136,25 @@ impl Work {
             }
         }
         Ok(places)
+    }
+
+    /// Opens the copy; if that fails, a second one with nothing but the items in it, from which all else follows.
+    fn open_copy(&self, engine: &Path, config: &FsConfig, disk: u64) -> Result<Engine> {
+        let first = match open(&self.old(), config, disk) {
+            Ok(engine) => return Ok(engine),
+            Err(error) => error,
+        };
+        let spare = self.folder.join("spare");
+        drop(Engine::open(&spare, config, disk)?);
+        fs::remove_dir_all(self.old())
+            .and_then(|()| self.copy(engine))
+            .and_then(|_| Engine::keep_items_alone(&self.old(), &spare))
+            .map_err(|cause| io_error(WHAT, cause))?;
+        open(&self.old(), config, disk).map_err(|_| {
+            let why =
+                "the tables of the items themselves cannot be opened; nothing was changed, use a backup";
+            failure(ErrorKind::Corrupted, why).with_source(first)
+        })
     }
 
     /// Puts the new engine in the place of the old one; returns where the old one is now.
@@ -188,19 +209,6 @@ fn rewrite(journal: &Path, batches: &[std::ops::Range<u64>]) -> io::Result<()> {
     fs::rename(draft, journal)
 }
 
-/// Opens the copy; if that fails, without its indexes, which follow from the records.
-fn open_copy(path: &Path, config: &FsConfig, disk: u64) -> Result<Engine> {
-    let first = match Engine::open(path, config, disk) {
-        Ok(engine) => return Ok(engine),
-        Err(error) => error,
-    };
-    Engine::forget_indexes(path).map_err(|cause| io_error(WHAT, cause))?;
-    Engine::open(path, config, disk).map_err(|_| {
-        let why = "the tables of the items themselves cannot be opened; nothing was changed, use a backup";
-        failure(ErrorKind::Corrupted, why).with_source(first)
-    })
-}
-
 struct Transfer<'a> {
     directory: &'a Directory,
     new: &'a Engine,
@@ -208,6 +216,8 @@ struct Transfer<'a> {
     // Each with its payload file, if that is what cannot be read.
     lost: Vec<(Damaged, Option<blobs::BlobId>)>,
     versions: u64,
+    // The latest opening that wrote one of the payload files.
+    session: u32,
 }
 
 impl Transfer<'_> {
@@ -240,6 +250,8 @@ impl Transfer<'_> {
                 let error = unread.into_error();
                 return self.lost.push((Damaged::of_item(key, error.message()), Some(file.id)));
             }
+            // Names of new payload files must not meet those that are in use.
+            self.session = self.session.max(file.id.session);
             batch.put(Space::Blobs, &file.id.to_bytes(), key);
         }
         put_item(batch, key, &stored, self.directory.seed);
@@ -273,7 +285,7 @@ fn all_keys(view: &View<'_>) -> BTreeSet<Vec<u8>> {
     keys
 }
 
-fn next_state(old: &Engine, versions: u64, found: Found) -> Result<State> {
+fn next_state(old: &Engine, versions: u64, session: u32, found: Found) -> Result<State> {
     // A damaged state is no reason to give up: what follows from the records is enough.
     let state = match read_state(old) {
         Ok(state) => state,
@@ -284,7 +296,7 @@ fn next_state(old: &Engine, versions: u64, found: Found) -> Result<State> {
     Ok(State {
         sequence: state.sequence.max(marked).saturating_add(1),
         mark: state.mark.max(versions).saturating_add(VERSIONS_SKIPPED),
-        session: state.session.wrapping_add(1),
+        session: state.session.max(session).wrapping_add(1),
         floor: 0,
     })
 }
