@@ -20,6 +20,7 @@ packages=()
 missing cc && packages+=(gcc libc6-dev)   # the linker of every Rust program
 missing strace && packages+=(strace)      # fails chosen system calls in the fault tests
 missing mount && packages+=(mount)        # small and read-only disks in the fault tests
+missing mkfs.ext4 && packages+=(e2fsprogs) # a disk whose power can be cut in the fault tests
 if [ "${#packages[@]}" -gt 0 ]; then
     if missing apt-get; then
         echo "test.sh: please install: ${packages[*]} (no apt-get here)" >&2

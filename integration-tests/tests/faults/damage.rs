@@ -132,9 +132,9 @@ async fn judge(
         verdict.silent.push(format!("{case}: verify saw nothing"));
     }
     if is_named || !is_clean {
-        verdict.named += 1
+        verdict.named += 1;
     } else {
-        verdict.whole += 1
+        verdict.whole += 1;
     }
     if (verdict.named + verdict.whole).is_multiple_of(8) {
         // Closing may meet the damage too; it must end all the same.
@@ -225,10 +225,21 @@ async fn fault_05_a_store_that_does_not_open_any_more_is_salvaged_without_invent
     let (mut salvaged, mut hopeless, mut recovered) = (0_u32, 0_u32, 0);
     for image in [&sample.killed, &sample.closed].into_iter().cycle().take(120) {
         let mut damaged = image.clone();
-        let targets = damaged.targets();
-        let path: &PathBuf = rng.choice(&targets).unwrap();
-        let bytes = &mut damaged.content(path).bytes;
-        let at = rng.usize(0..bytes.len());
+        // Any byte of the store alike: large files are hit more often.
+        let sizes = damaged.files.iter().map(|(path, content)| (path.clone(), content.bytes.len()));
+        let mut at = rng.usize(0..sizes.clone().map(|(_, size)| size).sum());
+        let path = sizes
+            .into_iter()
+            .find_map(|(path, size)| {
+                if at < size {
+                    Some(path)
+                } else {
+                    at -= size;
+                    None
+                }
+            })
+            .unwrap();
+        let bytes = &mut damaged.content(&path).bytes;
         bytes[at] ^= 1 << rng.u8(0..8);
         damaged.restore(&root);
         if try_open(&root).await.is_ok() {

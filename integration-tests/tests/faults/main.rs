@@ -14,6 +14,7 @@ mod damage;
 mod disk;
 mod image;
 mod limits;
+mod listing;
 mod places;
 #[cfg(feature = "fault-injection")]
 mod planted;

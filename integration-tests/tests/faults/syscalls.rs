@@ -97,7 +97,7 @@ fn fault_08_a_failed_sync_poisons_the_store_and_reopening_finds_the_last_durable
     }
     let poisoned = std::cell::Cell::new(0);
     for syscall in ["fdatasync", "fsync"] {
-        sweep(syscall, "EIO", 24, |fault, run| {
+        sweep(syscall, "EIO", 16, |fault, run| {
             typed(fault, run);
             let refused = run.failed.iter().filter(|(kind, _)| kind == "ReadOnly").count();
             poisoned.set(poisoned.get() + usize::from(refused > 0));
@@ -124,6 +124,6 @@ fn fault_08_a_disk_that_fills_within_a_system_call_is_full_and_nothing_acknowled
         return unavailable("failing system calls", &why);
     }
     for syscall in ["fdatasync", "fallocate", "ftruncate"] {
-        sweep(syscall, "ENOSPC", 10, typed);
+        sweep(syscall, "ENOSPC", 6, typed);
     }
 }
