@@ -9,7 +9,7 @@ use crate::{
     commands, demo,
     error::{Failure, Status},
     output::{Out, human, note},
-    store::Target,
+    target::Target,
 };
 
 /// Runs the command of this process's arguments, prints its answer or its failure, and says how it ended.

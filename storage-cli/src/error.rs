@@ -210,13 +210,27 @@ impl From<clap::Error> for Failure {
             Clap::ValueValidation => ErrorKind::Invalid.as_str(),
             _ => "Usage",
         };
-        let text = error.render().to_string();
+        let text = without_credentials(&error.render().to_string());
         let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
         let (message, _) = text.split_once("\n\n").unwrap_or((text, ""));
         let mut failure = Self::new(kind, Status::Usage, message.trim().replace("\n  ", " "));
         text.clone_into(&mut failure.details.text);
         failure
     }
+}
+
+/// The text with the credentials of URLs left out: one may have been typed in the wrong place.
+fn without_credentials(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("://") {
+        let end = behind.find(|c: char| c.is_whitespace() || matches!(c, '\'' | '"')).unwrap_or(behind.len());
+        let (url, _) = behind.split_at(end);
+        let (hidden, host) = behind.split_at(url.rfind('@').unwrap_or(0));
+        shown.extend([before, "://", if hidden.is_empty() { "" } else { "…" }]);
+        rest = host;
+    }
+    shown + rest
 }
 
 /// What to do about a failure, where there is something to say that the message does not.
@@ -275,6 +289,17 @@ mod tests {
             (ErrorKind::Internal, 6),
         ] {
             assert_eq!(Status::from(kind) as u8, status, "{kind}");
+        }
+    }
+
+    #[test]
+    fn credentials_of_urls_are_left_out() {
+        for (text, shown) in [
+            ("'redis://user:S3/CR@3T@host/0' x://b", "'redis://…@host/0' x://b"),
+            ("no URL a@b", "no URL a@b"),
+            ("x://host/ 'y://u@h'", "x://host/ 'y://…@h'"),
+        ] {
+            assert_eq!(without_credentials(text), shown);
         }
     }
 

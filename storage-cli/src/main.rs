@@ -1,4 +1,4 @@
-//! The `storage` command: typed items with deadlines and tags from the shell.
+#![doc = include_str!("../README.md")]
 
 mod app;
 mod args;
@@ -8,6 +8,7 @@ mod duration;
 mod error;
 mod output;
 mod store;
+mod target;
 
 use std::process::ExitCode;
 

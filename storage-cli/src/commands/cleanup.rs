@@ -5,7 +5,7 @@ use storage_manager::CleanupReport;
 use crate::{
     error::{Failure, Status},
     output::{Out, human},
-    store::{Access, Target},
+    target::{Access, Target},
 };
 
 /// Removes expired items and leftovers, and says how much it was.

@@ -4,7 +4,7 @@ use crate::{
     args::Filters,
     error::{Failure, Status},
     output::Out,
-    store::{Access, Target},
+    target::{Access, Target},
 };
 
 /// Prints the number of hits alone, which is a JSON document as well.

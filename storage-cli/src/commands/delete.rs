@@ -1,21 +1,19 @@
 //! `storage delete`.
 
 use serde_json::json;
-use storage_manager::Condition;
 
 use crate::{
     args::Delete,
     error::{Failure, Status},
     output::{Out, human},
-    store::{Access, Target},
+    target::{Access, Target},
 };
 
 /// Deletes an item.
 pub(crate) async fn run(args: Delete, target: &Target, out: &mut Out) -> Result<Status, Failure> {
     let key = args.item.key()?;
-    let condition = args.if_version.map_or(Condition::None, Condition::Version);
     let deleted =
-        target.with(Access::Existing, async |store| Ok(store.delete(key, condition).await?)).await?;
+        target.with(Access::Existing, async |store| Ok(store.delete(key, args.if_version).await?)).await?;
     if !deleted {
         return Err(Failure::no_item(key));
     }

@@ -5,7 +5,7 @@ use crate::{
     args::Load,
     error::{Failure, Status},
     output::{Out, json::Document},
-    store::{Access, Target},
+    target::{Access, Target},
 };
 
 /// Writes the data of an item, or its metadata.

@@ -17,7 +17,7 @@ use crate::{
     args::Save,
     error::{Failure, Status},
     output::{Out, json, note},
-    store::{Access, Target},
+    target::{Access, Target},
 };
 
 /// Saves an item. Everything is read and checked before the store is opened, so that waiting for standard input keeps

@@ -9,7 +9,8 @@ use crate::{
     args::Search,
     error::{Failure, Status},
     output::{Out, human, json::Document, note, table::Table},
-    store::{Access, Store, Target},
+    store::Store,
+    target::{Access, Target},
 };
 
 /// Hits fetched at once; what a search holds in memory does not grow with what it finds.

@@ -8,7 +8,7 @@ use storage_manager::{Amount, Capabilities, ProviderInfo, Usage};
 use crate::{
     error::{Failure, Status},
     output::{Out, human, table},
-    store::{Access, Target},
+    target::{Access, Target},
 };
 
 /// Shows who keeps the items, what it offers and what it holds.

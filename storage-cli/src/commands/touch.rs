@@ -5,7 +5,8 @@ use crate::{
     args::Touch,
     error::{Failure, Status},
     output::Out,
-    store::{Access, Store, Target},
+    store::Store,
+    target::{Access, Target},
 };
 
 /// Gives an item another deadline, or none.

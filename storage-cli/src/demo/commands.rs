@@ -3,7 +3,7 @@
 use std::env;
 
 use super::fill::Filled;
-use crate::{args::DEFAULT_STORE, output::human::shell_word, store::Target};
+use crate::{args::DEFAULT_STORE, output::human::shell_word, target::Target};
 
 /// Writes command lines that work where the tour was started.
 #[derive(Debug)]
@@ -21,7 +21,11 @@ impl Commands {
         let program = shell_word(&program.unwrap_or_else(|| "storage".to_owned()));
         let is_default = Target::parse(DEFAULT_STORE).is_ok_and(|default| default == *target);
         let is_understood = is_default && env::var_os("STORAGE_URL").is_none();
-        Self { program, store: (!is_understood).then(|| target.to_string()), is_memory: target.is_memory() }
+        Self {
+            program,
+            store: (!is_understood).then(|| shell_word(&target.to_string())),
+            is_memory: target.is_memory(),
+        }
     }
 
     /// The command line with these arguments.

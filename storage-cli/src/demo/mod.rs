@@ -20,14 +20,15 @@ use crate::{
     duration,
     error::{Failure, Status},
     output::{Out, human},
-    store::{Access, Store, Target},
+    store::Store,
+    target::{Access, Target},
 };
 
 /// Hits shown of each search.
 const SHOWN: u64 = 5;
 /// The keys of the items that are saved to expire.
 const SHORT_LIVED: [&str; 3] = ["short-lived-1", "short-lived-2", "short-lived-3"];
-const LIFETIME: Duration = Duration::from_millis(500);
+const LIFETIME: Duration = Duration::from_secs(1);
 const FALLBACK_LIFETIME: Duration = Duration::from_secs(3_600);
 
 /// Saves the files below a directory, then searches, expires, cleans up, measures, and says what to try next.
@@ -106,10 +107,8 @@ impl Tour<'_> {
     }
 
     async fn save(&mut self, dir: &Path, target: &Target) -> Result<Filled, Failure> {
-        self.heading(format_args!(
-            "Saving every file below {} in {target}",
-            human::safe(&dir.display().to_string())
-        ))?;
+        let words = format!("Saving every file below {} in {target}", dir.display());
+        self.heading(human::safe(&words))?;
         let filled = fill::fill(self.store, dir, target.dir(), !self.out.is_json()).await?;
         let (items, size) = (human::counted(filled.items, "file", "files"), human::bytes(filled.bytes));
         if filled.are_samples {
@@ -203,8 +202,8 @@ impl Tour<'_> {
 
     async fn found(&self, keys: &[ItemKey<'_>]) -> Result<u64, Failure> {
         let mut found = 0;
-        for loaded in self.store.load_many(keys).await {
-            found += u64::from(loaded?.is_some());
+        for key in keys {
+            found += u64::from(self.store.load(*key).await?.is_some());
         }
         Ok(found)
     }

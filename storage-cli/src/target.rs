@@ -1,0 +1,131 @@
+//! Where the items are: the URL of a store.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use crate::{error::Failure, store::Store};
+
+/// The place that `--store` names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// A directory of the embedded store.
+    Fs(PathBuf),
+    /// The memory of this process.
+    Memory,
+}
+
+/// Whether a command may make a store where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Create,
+    Existing,
+}
+
+impl Target {
+    /// The place that `url` names. URLs of other tools may hold passwords: no message repeats more than the scheme.
+    ///
+    /// # Errors
+    /// A scheme that is not known, or a URL that names no place.
+    pub(crate) fn parse(url: &str) -> Result<Self, Failure> {
+        const KNOWN: &str = "fs:DIR (a directory) and memory: (gone when the command ends) are known";
+        match url.split_once(':') {
+            Some(("fs", dir)) if dir.starts_with("//") && !dir.starts_with("///") => Err(Failure::usage(
+                "a store URL has no host: write fs:DIR, such as fs:./data or fs:/srv/data",
+            )),
+            Some(("fs", "")) => {
+                Err(Failure::usage("the store URL names no directory: write fs:DIR, such as fs:./data"))
+            }
+            Some(("fs", dir)) => Ok(Self::Fs(dir.into())),
+            Some(("memory", "")) => Ok(Self::Memory),
+            Some(("memory", _)) => Err(Failure::usage("nothing can follow in the store URL memory:")),
+            Some((scheme, _)) if is_scheme(scheme) => {
+                Err(Failure::usage(format!("store URLs with the scheme {scheme}: are not known; {KNOWN}")))
+            }
+            _ => Err(Failure::usage(format!("the store URL has no scheme; {KNOWN}"))),
+        }
+    }
+
+    pub(crate) const fn is_memory(&self) -> bool {
+        matches!(self, Self::Memory)
+    }
+
+    /// The directory of the store, if it has one.
+    pub(crate) fn dir(&self) -> Option<&Path> {
+        match self {
+            Self::Fs(dir) => Some(dir),
+            Self::Memory => None,
+        }
+    }
+
+    /// Opens the store for `work` and closes it properly behind it, also when the work failed.
+    pub(crate) async fn with<T>(
+        &self,
+        access: Access,
+        work: impl AsyncFnOnce(&Store) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let store = self.open(access).await?;
+        let answer = work(&store).await;
+        let closed = store.close().await;
+        // The failure of the work comes first: a store that fails to close afterwards rarely says more.
+        let answer = answer?;
+        closed?;
+        Ok(answer)
+    }
+
+    async fn open(&self, access: Access) -> Result<Store, Failure> {
+        match self {
+            Self::Memory => Ok(Store::memory()?),
+            Self::Fs(dir) => {
+                if access == Access::Existing {
+                    check_exists(dir)?;
+                }
+                Ok(Store::fs(dir).await?)
+            }
+        }
+    }
+}
+
+/// Reading commands make no store: an empty answer from a mistyped directory would look like lost data.
+fn check_exists(dir: &Path) -> Result<(), Failure> {
+    match dir.try_exists() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::no_store(format!("there is no store at {}", dir.display()))
+            .with_hint("`save` or `demo` makes one; --store or $STORAGE_URL names another place")),
+        Err(error) => Err(Failure::io(format!("{} cannot be reached", dir.display()), &error)),
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+}
+
+/// The URL.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fs(dir) => write!(f, "fs:{}", dir.display()),
+            Self::Memory => f.write_str("memory:"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_a_directory_or_memory() {
+        for (url, target) in [
+            ("memory:", Target::Memory),
+            ("fs:data", Target::Fs("data".into())),
+            ("fs:./a:b", Target::Fs("./a:b".into())),
+            ("fs:/srv/data", Target::Fs("/srv/data".into())),
+            ("fs:///srv/data", Target::Fs("///srv/data".into())),
+        ] {
+            assert_eq!(Target::parse(url).unwrap(), target, "{url}");
+            assert_eq!(target.to_string(), url);
+        }
+    }
+}
