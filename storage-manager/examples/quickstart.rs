@@ -22,8 +22,8 @@ async fn main() -> Result<()> {
         assert_eq!(item.data.value, "test");
         assert_eq!(item.metadata.tags.get("purpose"), Some("test"));
 
-        let loaded = manager.load::<Test>("test_key", content_type).await?.expect("it was saved");
-        assert_eq!(loaded.data.value, "test");
+        let loaded = manager.load::<Test>("test_key", content_type).await?;
+        assert_eq!(loaded.map(|item| item.data.value).as_deref(), Some("test"));
 
         let query = StorageQuery::new().content_type(content_type).tag("purpose", "test");
         let mut results = manager.search::<Test>(query);

@@ -23,6 +23,9 @@ use crate::{
     routes::{Route, Routes, Target},
 };
 
+/// What the manager calls itself where it refuses a call.
+pub(crate) const NAME: &str = "manager";
+
 /// What all handles of one manager share.
 #[derive(Debug)]
 pub(crate) struct Dispatch {
@@ -192,7 +195,7 @@ impl Dispatch {
     /// Counts a call that no provider was asked for, and names it.
     pub(crate) fn refuse(&self, operation: Operation, error: StorageError) -> StorageError {
         self.monitor.other().count_refusal(operation, error.kind());
-        let error = error.with_operation(operation.as_str());
+        let error = error.with_operation(operation.as_str()).with_provider(NAME);
         log(&error);
         error
     }

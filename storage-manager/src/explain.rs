@@ -25,7 +25,7 @@ pub(crate) fn log(error: &StorageError) {
         | ErrorKind::TooLarge { .. }
         | ErrorKind::Unsupported
         | ErrorKind::Closed => {
-            tracing::debug!(kind = error.kind().as_str(), %error, "a storage call was refused")
+            tracing::debug!(kind = error.kind().as_str(), %error, "a storage call was refused");
         }
         _ => tracing::warn!(kind = error.kind().as_str(), error = ?error, "a storage call failed"),
     }

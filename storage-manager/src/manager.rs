@@ -8,6 +8,8 @@ use storage_core::{
     StorageQuery, Usage,
 };
 
+#[cfg(doc)]
+use crate::ErrorKind;
 use crate::{
     Builder, Expiry, Operation, StorageMonitor,
     dispatch::Dispatch,
@@ -123,13 +125,14 @@ impl UnifiedStorageManager {
     /// # async fn example(manager: UnifiedStorageManager) -> Result<()> {
     /// use std::time::Duration;
     ///
+    /// let scores = vec![1, 2];
     /// let item = manager
-    ///     .save("user:1", &vec![1, 2], "profile")
+    ///     .save("user:1", &scores, "profile")
     ///     .ttl(Duration::from_secs(3_600))
     ///     .tag("tier", "gold")
     ///     .if_absent()
     ///     .await?;
-    /// assert_eq!(item.data, &[1, 2]);
+    /// assert_eq!(item.data, &scores);
     /// # Ok(())
     /// # }
     /// ```

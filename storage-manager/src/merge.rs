@@ -21,7 +21,7 @@ pub(crate) fn next_of<'a>(query: &CompiledQuery, hits: impl IntoIterator<Item = 
             None if hits.more => return None,
             None => {}
             Some(hit) if best.is_none_or(|(_, first)| compare(query, hit, first).is_lt()) => {
-                best = Some((at, hit))
+                best = Some((at, hit));
             }
             Some(_) => {}
         }

@@ -71,12 +71,12 @@ impl<T> fmt::Debug for SearchResults<T> {
 }
 
 fn hits(dispatch: Arc<Dispatch>, query: StorageQuery) -> impl Stream<Item = Result<StorageResult>> + Send {
-    stream::unfold(State::Start(dispatch, query), step)
+    stream::unfold(State::Start(dispatch, Box::new(query)), step)
 }
 
 async fn step(state: State) -> Option<(Result<StorageResult>, State)> {
     let mut search = match state {
-        State::Start(dispatch, query) => match Search::begin(dispatch, query) {
+        State::Start(dispatch, query) => match Search::begin(dispatch, &query) {
             Ok(search) => search,
             Err(error) => return Some((Err(error), State::End)),
         },
@@ -88,7 +88,7 @@ async fn step(state: State) -> Option<(Result<StorageResult>, State)> {
 }
 
 enum State {
-    Start(Arc<Dispatch>, StorageQuery),
+    Start(Arc<Dispatch>, Box<StorageQuery>),
     Walking(Box<Search>),
     End,
 }
@@ -111,10 +111,10 @@ struct Source {
 }
 
 impl Search {
-    fn begin(dispatch: Arc<Dispatch>, query: StorageQuery) -> Result<Box<Self>> {
+    fn begin(dispatch: Arc<Dispatch>, query: &StorageQuery) -> Result<Box<Self>> {
         let operation = Operation::Search;
         let compiled = query.compile().map_err(|error| dispatch.refuse(operation, error))?;
-        let targets = dispatch.concerned(operation, &query)?;
+        let targets = dispatch.concerned(operation, query)?;
         // Every provider has more until it said otherwise.
         let hits = targets.iter().map(|_| Hits { ready: VecDeque::new(), more: true }).collect();
         let sources = targets.into_iter().map(|target| Source { target, query: query.clone() }).collect();

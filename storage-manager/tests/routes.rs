@@ -1,10 +1,5 @@
 //! Which provider a content type leads to, at build and at run time.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests state what they expect by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "tests state what they expect by panicking")]
 
 mod support;
 

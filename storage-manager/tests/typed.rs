@@ -1,10 +1,5 @@
 //! Typed values in and out: builders, codecs, conditions, deadlines, batches.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests state what they expect by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "tests state what they expect by panicking")]
 
 mod support;
 
@@ -223,7 +218,8 @@ async fn batches_answer_in_the_order_of_the_request_whatever_the_provider() {
     right.be(Mood::Failing(ErrorKind::Unavailable));
     let saves = types.iter().zip(&keys).map(|(content_type, key)| manager.save(key, 0, content_type));
     let saved = manager.save_many(saves).await;
-    let kinds: Vec<_> = saved.iter().map(|answer| answer.as_ref().err().map(|error| error.kind())).collect();
+    let kinds: Vec<_> =
+        saved.iter().map(|answer| answer.as_ref().err().map(storage_manager::StorageError::kind)).collect();
     let (gone, lost) = (Some(ErrorKind::Unavailable), Some(ErrorKind::NoProvider));
     assert_eq!(kinds, [None, gone, None, lost, gone, None]);
     let error = saved[1].as_ref().unwrap_err();

@@ -1,6 +1,8 @@
 //! A provider that does as it is told, and a recorder that can be read.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod notebook;
+
 use std::{
     sync::{
         Arc,
@@ -61,6 +63,7 @@ impl Puppet {
         *self.mood.lock().unwrap() = mood;
     }
 
+    #[expect(clippy::panic, reason = "a panic is one of the failures to arrange")]
     async fn act(&self) -> Result<()> {
         let mood = *self.mood.lock().unwrap();
         match mood {
