@@ -279,10 +279,10 @@ pub(crate) fn window<'a, E: Ranged>(
     skip_low: impl Fn(&E) -> bool,
     skip_high: impl Fn(&E) -> bool,
 ) -> impl Iterator<Item = &'a [E]> {
-    runs.slices().map(move |run| {
+    runs.settled().map(move |run| {
         let start =
             run.partition_point(|entry| entry.side(range, slots) == Ordering::Less || skip_low(entry));
-        let rest = run.get(start..).unwrap_or_default();
+        let rest = run.entries().get(start..).unwrap_or_default();
         let length =
             leading(rest, |entry| entry.side(range, slots) != Ordering::Greater && !skip_high(entry));
         rest.get(..length).unwrap_or_default()

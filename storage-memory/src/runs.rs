@@ -22,7 +22,7 @@ pub(crate) struct Runs<E> {
     /// Not yet sorted. Readers settle the runs first.
     pending: Vec<E>,
     /// The largest first; each at least twice as long as the next.
-    runs: Vec<Vec<E>>,
+    runs: Vec<Run<E>>,
 }
 
 impl<E> Default for Runs<E> {
@@ -40,7 +40,7 @@ impl<E: Entry> Runs<E> {
         }
     }
 
-    /// Whether [`slices`](Self::slices) shows every entry.
+    /// Whether [`settled`](Self::settled) shows every entry.
     pub(crate) const fn is_settled(&self) -> bool {
         self.pending.is_empty()
     }
@@ -53,10 +53,10 @@ impl<E: Entry> Runs<E> {
         let mut newest = mem::take(&mut self.pending);
         newest.sort_unstable_by(|a, b| a.order(b, context));
         match self.runs.last_mut() {
-            Some(last) if follows(last, &newest, context) => extend(last, &newest),
+            Some(last) if follows(&last.entries, &newest, context) => last.extend(&newest),
             _ => {
                 newest.shrink_to_fit();
-                self.runs.push(newest);
+                self.runs.push(Run::new(newest));
             }
         }
         self.collapse(context);
@@ -66,8 +66,8 @@ impl<E: Entry> Runs<E> {
     fn collapse(&mut self, context: &E::Context) {
         while let Some(newer) = self.runs.pop() {
             match self.runs.pop() {
-                Some(older) if older.len() <= 2 * newer.len() => {
-                    self.runs.push(merge(older, &newer, context));
+                Some(older) if older.entries.len() <= 2 * newer.entries.len() => {
+                    self.runs.push(merge(older, &newer.entries, context));
                 }
                 older => {
                     self.runs.extend(older);
@@ -78,20 +78,20 @@ impl<E: Entry> Runs<E> {
         }
     }
 
-    /// The settled runs, each sorted.
-    pub(crate) fn slices(&self) -> impl Iterator<Item = &[E]> {
-        self.runs.iter().map(Vec::as_slice)
+    /// The settled runs.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = &Run<E>> {
+        self.runs.iter()
     }
 
     /// Bytes of memory taken.
     pub(crate) fn bytes(&self) -> usize {
-        let entries = self.pending.capacity() + self.runs.iter().map(Vec::capacity).sum::<usize>();
-        entries * size_of::<E>() + self.runs.capacity() * size_of::<Vec<E>>()
+        let entries = self.pending.capacity() + self.runs.iter().map(Run::capacity).sum::<usize>();
+        entries * size_of::<E>() + self.runs.capacity() * size_of::<Run<E>>()
     }
 
     /// The last entry of the settled runs.
     pub(crate) fn last(&self, context: &E::Context) -> Option<E> {
-        self.runs.iter().filter_map(|run| run.last().copied()).max_by(|a, b| a.order(b, context))
+        self.runs.iter().filter_map(Run::last).max_by(|a, b| a.order(b, context))
     }
 
     /// Removes and returns the last entry of the settled runs.
@@ -99,29 +99,98 @@ impl<E: Entry> Runs<E> {
         let run = self
             .runs
             .iter_mut()
-            .filter(|run| !run.is_empty())
-            .max_by(|a, b| a.last().zip(b.last()).map_or(Ordering::Equal, |(a, b)| a.order(b, context)));
-        let popped = run.and_then(Vec::pop);
-        self.runs.retain(|run| !run.is_empty());
+            .max_by(|a, b| a.last().zip(b.last()).map_or(Ordering::Equal, |(a, b)| a.order(&b, context)));
+        let popped = run.and_then(Run::pop);
+        self.runs.retain(|run| !run.entries.is_empty());
         popped
     }
 
     /// Replaces or removes each entry by `change`, which must keep their order, and gives spare memory back.
     pub(crate) fn rewrite(&mut self, mut change: impl FnMut(E) -> Option<E>) {
-        for run in self.runs.iter_mut().chain([&mut self.pending]) {
-            run.retain_mut(|entry| match change(*entry) {
-                Some(changed) => {
-                    *entry = changed;
-                    true
-                }
-                None => false,
-            });
-            if run.capacity() > 2 * run.len() {
-                run.shrink_to_fit();
+        self.pending.retain_mut(|entry| replace(entry, &mut change));
+        for run in &mut self.runs {
+            run.entries.retain_mut(|entry| replace(entry, &mut change));
+            if run.entries.capacity() > 2 * run.entries.len() {
+                run.entries.shrink_to_fit();
             }
+            run.renew_fences();
         }
-        self.runs.retain(|run| !run.is_empty());
+        if self.pending.capacity() > 2 * self.pending.len() {
+            self.pending.shrink_to_fit();
+        }
+        self.runs.retain(|run| !run.entries.is_empty());
         self.runs.shrink_to_fit();
+    }
+}
+
+/// Replaces an entry, or says that it shall go.
+fn replace<E: Copy>(entry: &mut E, change: &mut impl FnMut(E) -> Option<E>) -> bool {
+    match change(*entry) {
+        Some(changed) => {
+            *entry = changed;
+            true
+        }
+        None => false,
+    }
+}
+
+/// Entries between two fences: a few cache lines.
+const STRIDE: usize = 32;
+
+/// A sorted run, and every 32nd of its entries once more. Halving a large run looks at memory that is in no cache,
+/// step after step; the fences of all runs together stay in one.
+#[derive(Debug)]
+pub(crate) struct Run<E> {
+    entries: Vec<E>,
+    fences: Vec<E>,
+}
+
+impl<E: Copy> Run<E> {
+    fn new(entries: Vec<E>) -> Self {
+        let mut run = Self { entries, fences: Vec::new() };
+        run.renew_fences();
+        run
+    }
+
+    /// The entries in their order.
+    pub(crate) fn entries(&self) -> &[E] {
+        &self.entries
+    }
+
+    /// The number of entries at the start for which `is_low` holds, as `partition_point` of a slice.
+    pub(crate) fn partition_point(&self, is_low: impl Fn(&E) -> bool) -> usize {
+        let block = self.fences.partition_point(&is_low).saturating_sub(1);
+        let start = block * STRIDE;
+        let end = self.entries.len().min(start + STRIDE);
+        start + self.entries.get(start..end).unwrap_or_default().partition_point(is_low)
+    }
+
+    fn last(&self) -> Option<E> {
+        self.entries.last().copied()
+    }
+
+    fn pop(&mut self) -> Option<E> {
+        let popped = self.entries.pop();
+        self.fences.truncate(self.entries.len().div_ceil(STRIDE));
+        popped
+    }
+
+    /// Appends, with a quarter of spare room instead of the usual half: large vectors grow in place.
+    fn extend(&mut self, newer: &[E]) {
+        if self.entries.capacity() - self.entries.len() < newer.len() {
+            self.entries.reserve_exact(newer.len().max(self.entries.len() / 4));
+        }
+        self.entries.extend_from_slice(newer);
+        let known = self.fences.len() * STRIDE;
+        self.fences.extend(self.entries.iter().skip(known).step_by(STRIDE));
+    }
+
+    fn renew_fences(&mut self) {
+        self.fences = self.entries.iter().step_by(STRIDE).copied().collect();
+    }
+
+    fn capacity(&self) -> usize {
+        self.entries.capacity() + self.fences.capacity()
     }
 }
 
@@ -130,19 +199,15 @@ fn follows<E: Entry>(older: &[E], newer: &[E], context: &E::Context) -> bool {
     older.last().zip(newer.first()).is_none_or(|(a, b)| a.order(b, context) != Ordering::Greater)
 }
 
-/// Appends, with a quarter of spare room instead of the usual half: large vectors grow in place.
-fn extend<E: Copy>(older: &mut Vec<E>, newer: &[E]) {
-    if older.capacity() - older.len() < newer.len() {
-        older.reserve_exact(newer.len().max(older.len() / 4));
-    }
-    older.extend_from_slice(newer);
-}
-
-fn merge<E: Entry>(mut older: Vec<E>, newer: &[E], context: &E::Context) -> Vec<E> {
-    if follows(&older, newer, context) {
-        extend(&mut older, newer);
+fn merge<E: Entry>(mut older: Run<E>, newer: &[E], context: &E::Context) -> Run<E> {
+    if follows(&older.entries, newer, context) {
+        older.extend(newer);
         return older;
     }
+    Run::new(interleave(&older.entries, newer, context))
+}
+
+fn interleave<E: Entry>(older: &[E], newer: &[E], context: &E::Context) -> Vec<E> {
     let mut merged = Vec::with_capacity(older.len() + newer.len());
     let (mut left, mut right) = (older.iter(), newer.iter());
     let mut heads = (left.next(), right.next());
@@ -184,7 +249,7 @@ mod tests {
     }
 
     fn sorted(runs: &Runs<(u32, u32)>) -> Vec<(u32, u32)> {
-        let mut all: Vec<_> = runs.slices().flatten().copied().collect();
+        let mut all: Vec<_> = runs.settled().flat_map(Run::entries).copied().collect();
         all.sort_unstable();
         all
     }
@@ -202,9 +267,39 @@ mod tests {
         runs.settle(&());
         expected.sort_unstable();
         assert_eq!(sorted(&runs), expected);
-        let sizes: Vec<_> = runs.slices().map(<[_]>::len).collect();
+        let sizes: Vec<_> = runs.settled().map(|run| run.entries().len()).collect();
         assert!(sizes.windows(2).all(|pair| pair[0] > 2 * pair[1]), "{sizes:?}");
-        assert!(runs.slices().all(|run| run.is_sorted_by_key(|entry| entry.0)));
+        assert!(runs.settled().all(|run| run.entries().is_sorted_by_key(|entry| entry.0)));
+    }
+
+    /// The fences must lead to where a search of the whole run would, also while the run grows and shrinks.
+    fn assert_fences_lead(runs: &Runs<(u32, u32)>) {
+        for run in runs.settled() {
+            for bound in 0..=301 {
+                let is_low = |entry: &(u32, u32)| entry.0 < bound;
+                assert_eq!(run.partition_point(is_low), run.entries().partition_point(is_low), "{bound}");
+            }
+        }
+    }
+
+    #[test]
+    fn fences_lead_to_every_place_of_a_run() {
+        let mut runs = Runs::default();
+        for (n, number) in numbers(1_000, 300).enumerate() {
+            runs.push((number, n as u32), &());
+            if n % 37 == 0 {
+                runs.settle(&());
+                assert_fences_lead(&runs);
+            }
+        }
+        runs.settle(&());
+        runs.rewrite(|(number, n)| (n % 3 > 0).then_some((number, n)));
+        while runs.pop(&()).is_some() {
+            assert_fences_lead(&runs);
+        }
+        (0..300).for_each(|n| runs.push((n, n), &()));
+        runs.settle(&());
+        assert_fences_lead(&runs);
     }
 
     #[test]
@@ -212,7 +307,7 @@ mod tests {
         let mut runs = Runs::default();
         (0..10_000).for_each(|n| runs.push((n, n), &()));
         runs.settle(&());
-        assert_eq!(runs.slices().count(), 1);
+        assert_eq!(runs.settled().count(), 1);
     }
 
     #[test]
