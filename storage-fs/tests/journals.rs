@@ -2,12 +2,7 @@
 //!
 //! A plain engine refused to open in 369 of 400 cases of one flipped bit in the journal, and lost acknowledged writes in
 //! silence in 19 of 400.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests state what they expect"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests state what they expect")]
 
 #[expect(dead_code, reason = "every test file uses its part")]
 mod support;
@@ -63,7 +58,7 @@ async fn check(path: &Path, may_be_older: bool) -> Result<(), ErrorKind> {
             Ok(Some(data)) if may_be_older && data == format!("old {n}").as_bytes() => {}
             Ok(None) if may_be_older => {}
             Err(error) => {
-                assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupted, Some(&*format!("k{n}"))))
+                assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupted, Some(&*format!("k{n}"))));
             }
             other => panic!("k{n} is {other:?}"),
         }

@@ -1,10 +1,5 @@
 //! Many callers at once: nobody is lost, memory stays bounded, and no call outlives its deadline.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests state what they expect"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests state what they expect")]
 
 #[expect(dead_code, reason = "every test file uses its part")]
 mod support;

@@ -59,7 +59,7 @@ fn copy_sparsely(from: &Path, to: &Path) {
     const PAGE: usize = 4_096;
     const ZEROS: [u8; PAGE] = [0; PAGE];
     let mut bytes = std::fs::read(from).unwrap();
-    let used = bytes.chunks(PAGE).rposition(|page| page != &ZEROS[..page.len()]).map_or(0, |last| last + 1);
+    let used = bytes.chunks(PAGE).rposition(|page| !ZEROS.starts_with(page)).map_or(0, |last| last + 1);
     bytes.truncate((used + 1) * PAGE);
     std::fs::write(to, &bytes).unwrap();
 }
