@@ -1,3 +1,4 @@
+//! Typed items in memory and on disk: saved, loaded, found by a tag, deleted, measured.
 use serde::{Deserialize, Serialize};
 use storage_manager::{FsProvider, MemoryProvider, Operation, Result, StorageQuery, UnifiedStorageManager};
 
@@ -17,12 +18,12 @@ async fn main() -> Result<()> {
             manager.save("test_key", Test { value: "test".into() }, kind).tag("purpose", "test").await?;
         assert_eq!((&*item.metadata.key, item.metadata.tags.get("purpose")), ("test_key", Some("test")));
 
-        let loaded = manager.load::<Test>("test_key", kind).await?.expect("it was saved");
-        assert_eq!(loaded.data.value, "test");
+        let loaded = manager.load::<Test>("test_key", kind).await?;
+        assert_eq!(loaded.map(|item| item.data.value).as_deref(), Some("test"));
 
         let mut found = manager.search::<Test>(StorageQuery::new().content_type(kind).tag("purpose", "test"));
         while let Some(result) = found.next().await {
-            println!("found {} in {kind}: {}", loaded.metadata.key, result?.item.data.value);
+            println!("found in {kind}: {}", result?.item.data.value);
         }
         assert!(manager.delete("test_key", kind).await?);
     }

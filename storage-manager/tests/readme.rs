@@ -1,7 +1,5 @@
 //! The first thing people read is the quickstart, word for word as it is compiled.
 
-#![expect(clippy::unwrap_used, reason = "tests state what they expect by panicking")]
-
 use std::{fs, path::Path};
 
 #[test]
