@@ -178,15 +178,30 @@ impl Crash {
     }
 
     fn crash_now(&mut self, mut child: Child, crash: impl FnOnce(&mut Child)) -> Result<(), String> {
+        if self.model.are_failures_allowed() {
+            self.hear_all(&mut child)?;
+        }
         crash(&mut child);
         self.figures.cycles += 1;
-        // What had left the child counts, however long it takes to read it.
+        // What had left a killed child counts, however long it takes to read it. A child whose disk went away goes on for
+        // a moment, which no machine without power does: what it says then of its calls is no acknowledgement.
         while let Some(line) = child.line() {
-            self.note(line).map_err(|why| self.report(&mut child, &why))?;
+            match line {
+                Line::Answer(task, _) if self.model.are_failures_allowed() => self.model.doubt(task),
+                line => self.note(line).map_err(|why| self.report(&mut child, &why))?,
+            }
         }
         self.figures.in_flight += self.model.in_flight() as u64;
         let errors = child.errors();
         if errors.contains("panicked") { Err(format!("the child panicked: {errors}")) } else { Ok(()) }
+    }
+
+    /// Reads the lines that have come so far.
+    fn hear_all(&mut self, child: &mut Child) -> Result<(), String> {
+        while let Some(Ok(line)) = child.line_within(Duration::ZERO) {
+            self.note(line).map_err(|why| self.report(child, &why))?;
+        }
+        Ok(())
     }
 
     fn close(&mut self, child: &mut Child) -> Result<(), String> {

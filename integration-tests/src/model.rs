@@ -82,6 +82,11 @@ impl Model {
         entries.iter().zip(outcomes).try_for_each(|(entry, outcome)| self.note(entry, outcome))
     }
 
+    /// Notes that a call returned too late to count: its answer may have come from a disk that was gone already.
+    pub fn doubt(&mut self, task: u32) {
+        self.unknown.extend(self.in_flight.remove(&task).unwrap_or_default());
+    }
+
     fn note(&mut self, entry: &Entry, outcome: Outcome) -> Result<(), String> {
         let is_owned = entry.name.split_once('|').is_some_and(|(_, key)| key.starts_with(OWNED));
         let known = self.known.entry(entry.name.clone()).or_default();

@@ -71,7 +71,7 @@ impl Child {
         }
     }
 
-    /// Lines that come within `time`, without waiting for more; `None` once the child has ended.
+    /// The next line if it comes within `time`, else an error; `None` once the child has ended.
     pub fn line_within(&self, time: Duration) -> Option<Result<Line, ()>> {
         match self.lines.recv_timeout(time) {
             Ok(line) => Some(Ok(line)),
