@@ -26,8 +26,8 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn memory() -> Result<Self> {
-        // The items are those of one command: nobody else could make room.
-        let config = MemoryConfig { max_entries: 0, ..MemoryConfig::default() };
+        // A tour through a large directory shall end with an error and not with a machine that swaps.
+        let config = MemoryConfig { max_entries: 0, max_bytes: 1 << 30, ..MemoryConfig::default() };
         Self::new(MemoryProvider::new(config), None)
     }
 

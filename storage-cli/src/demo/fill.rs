@@ -88,13 +88,8 @@ pub(super) async fn fill(
     visible: bool,
 ) -> Result<Filled, Failure> {
     let (dir, own_store) = (dir.to_owned(), own_store.map(Path::to_owned));
-    let bar = if visible { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    bar.set_style(
-        ProgressStyle::with_template("{bar:40} {pos}/{len} files  {per_sec}  {eta}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
     let expected = count_files(dir.clone(), own_store.clone()).await?;
-    bar.set_length(expected.values().sum());
+    let bar = if visible { progress_bar(expected.values().sum()) } else { ProgressBar::hidden() };
     for content_type in largest(expected) {
         store.add_route(&content_type)?;
     }
@@ -112,6 +107,12 @@ pub(super) async fn fill(
     }
     filled.elapsed = started.elapsed();
     Ok(filled)
+}
+
+/// A bar on standard error, which shows nothing where that is no terminal.
+fn progress_bar(files: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} files  {per_sec}  {eta}");
+    ProgressBar::new(files).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// How many files of each content type there are.

@@ -110,23 +110,12 @@ impl Tour<'_> {
         let words = format!("Saving every file below {} in {target}", dir.display());
         self.heading(human::safe(&words))?;
         let filled = fill::fill(self.store, dir, target.dir(), !self.out.is_json()).await?;
-        let (items, size) = (human::counted(filled.items, "file", "files"), human::bytes(filled.bytes));
-        if filled.are_samples {
-            self.line(format_args!(
-                "There are no files, so {items} of its own ({size}) were saved by the tour."
-            ))?;
-        } else {
-            let durable = if self.store.info().capabilities.durable { ", all of them durable" } else { "" };
-            self.line(format_args!(
-                "Saved {items} ({size}) in {}{durable}.",
-                duration::humane(filled.elapsed)
-            ))?;
-        }
+        self.line(summary(&filled, self.store.info().capabilities.durable))?;
         if !filled.skipped.is_empty() {
-            let reason =
+            let name =
                 |(reason, count): (&Skipped, &u64)| format!("{} ({})", reason.name(), human::grouped(*count));
-            let reasons: Vec<_> = filled.skipped.iter().map(reason).collect();
-            self.line(format_args!("Left out: {}.", reasons.join(", ")))?;
+            let names: Vec<_> = filled.skipped.iter().map(name).collect();
+            self.line(format_args!("Left out: {}.", names.join(", ")))?;
         }
         self.story.saved = filled.items;
         self.story.bytes = filled.bytes;
@@ -246,4 +235,17 @@ impl Tour<'_> {
     fn line(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
         if self.out.is_json() { Ok(()) } else { self.out.line(text) }
     }
+}
+
+fn summary(filled: &Filled, durable: bool) -> String {
+    let size = human::bytes(filled.bytes);
+    if filled.are_samples {
+        return format!(
+            "There are no files, so the tour saved {} of its own ({size}).",
+            human::items(filled.items)
+        );
+    }
+    let files = human::counted(filled.items, "file", "files");
+    let durable = if durable { ", all of them durable" } else { "" };
+    format!("Saved {files} ({size}) in {}{durable}.", duration::humane(filled.elapsed))
 }

@@ -85,7 +85,7 @@ fn an_empty_directory_gets_items_of_the_tour_s_own() {
     let mut out = String::new();
     for _ in 0..2 {
         out = sandbox.ok(&["demo"]);
-        assert!(out.contains("There are no files, so 6 "), "{out}");
+        assert!(out.contains("There are no files, so the tour saved 6 items of its own"), "{out}");
         assert_eq!(sandbox.ok(&["count"]), "6\n");
     }
     let commands = printed_commands(&out);
