@@ -4,13 +4,13 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use tempfile::TempDir;
 
-/// Runs a program and says what it wrote to standard error if it fails.
-fn command(line: &[&str]) -> Result<(), String> {
+/// Runs a program and returns its output, or what it wrote to standard error if it fails.
+fn command(line: &[&str]) -> Result<String, String> {
     let (program, arguments) = line.split_first().expect("the line holds a program");
     let output = Command::new(program)
         .args(arguments)
@@ -18,7 +18,7 @@ fn command(line: &[&str]) -> Result<(), String> {
         .output()
         .map_err(|error| format!("{program}: {error}"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     Err(format!("{}: {}", line.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
 }
@@ -34,7 +34,14 @@ pub fn unavailable(what: &str, why: &str) {
 #[derive(Debug)]
 pub struct Mount {
     folder: TempDir,
-    image: Option<PathBuf>,
+    image: Option<Image>,
+}
+
+/// The file behind a disk, and the device that stands for it.
+#[derive(Debug)]
+struct Image {
+    file: PathBuf,
+    device: Mutex<String>,
 }
 
 impl Mount {
@@ -60,8 +67,9 @@ impl Mount {
             command(&["mkfs.ext4", "-q", text(image)])?;
         }
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        command(&["mount", "-o", "loop", text(image), text(folder.path())])?;
-        Ok(Self { folder, image: Some(image.to_owned()) })
+        let device = attach(image, folder.path())?;
+        let image = Image { file: image.to_owned(), device: Mutex::new(device) };
+        Ok(Self { folder, image: Some(image) })
     }
 
     /// Where it is mounted.
@@ -75,7 +83,7 @@ impl Mount {
     /// Why it cannot be remounted.
     pub fn set_read_only(&self, read_only: bool) -> Result<(), String> {
         let how = if read_only { "remount,ro" } else { "remount,rw" };
-        command(&["mount", "-o", how, text(self.path())])
+        command(&["mount", "-o", how, text(self.path())]).map(drop)
     }
 
     /// Takes the disk away and puts it back, as a restart of the machine does.
@@ -83,9 +91,12 @@ impl Mount {
     /// # Errors
     /// Why it cannot be mounted again.
     pub fn restart(&self) -> Result<(), String> {
-        let image = self.image.as_deref().ok_or("only a disk with an image survives a restart")?;
+        let image = self.image.as_ref().ok_or("only a disk with an image survives a restart")?;
         command(&["umount", text(self.path())])?;
-        command(&["mount", "-o", "loop", text(image), text(self.path())])
+        let mut device = image.device.lock().unwrap_or_else(PoisonError::into_inner);
+        detach(&device);
+        *device = attach(&image.file, self.path())?;
+        Ok(())
     }
 }
 
@@ -94,6 +105,30 @@ impl Drop for Mount {
         if let Err(why) = command(&["umount", "-l", text(self.path())]) {
             eprintln!("{why}");
         }
+        if let Some(image) = &self.image {
+            detach(&image.device.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+}
+
+/// Mounts an image through a device of its own.
+///
+/// A device that was used before may still be held by a process with a name space of its own, which was started in between;
+/// mounting that one again would give back the file system that had lost its power.
+fn attach(image: &Path, folder: &Path) -> Result<String, String> {
+    let device = command(&["losetup", "--find", "--show", text(image)])?;
+    match command(&["mount", &device, text(folder)]) {
+        Ok(_) => Ok(device),
+        Err(why) => {
+            detach(&device);
+            Err(why)
+        }
+    }
+}
+
+fn detach(device: &str) {
+    if let Err(why) = command(&["losetup", "--detach", device]) {
+        eprintln!("{why}");
     }
 }
 
@@ -115,7 +150,7 @@ impl PowerSwitch {
     /// # Errors
     /// Why it cannot be cut.
     pub fn cut(mount: &Mount) -> Result<(), String> {
-        command(&["perl", "-e", Self::SCRIPT, text(mount.path())])
+        command(&["perl", "-e", Self::SCRIPT, text(mount.path())]).map(drop)
     }
 }
 
@@ -134,5 +169,5 @@ pub fn can_mount() -> Result<(), String> {
 /// Why not.
 pub fn can_trace() -> Result<(), String> {
     static ANSWER: OnceLock<Result<(), String>> = OnceLock::new();
-    ANSWER.get_or_init(|| command(&["strace", "-qq", "-o", "/dev/null", "true"])).clone()
+    ANSWER.get_or_init(|| command(&["strace", "-qq", "-o", "/dev/null", "true"]).map(drop)).clone()
 }
