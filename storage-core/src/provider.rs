@@ -1,6 +1,6 @@
 //! The contract every backend keeps.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -210,7 +210,9 @@ pub trait StorageProvider: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Shared providers are providers.
-#[async_trait]
+///
+/// The futures of the shared provider are handed on as they are: written with the attribute of the trait, each method
+/// would allocate a second future around them.
 #[deny(clippy::missing_trait_methods)]
 impl<P: StorageProvider + ?Sized> StorageProvider for Arc<P> {
     fn info(&self) -> ProviderInfo {
@@ -221,59 +223,138 @@ impl<P: StorageProvider + ?Sized> StorageProvider for Arc<P> {
         (**self).identity()
     }
 
-    async fn save(&self, request: SaveRequest<'_>) -> Result<StorageItem> {
-        (**self).save(request).await
+    fn save<'own, 'key, 'call>(&'own self, request: SaveRequest<'key>) -> Answer<'call, Result<StorageItem>>
+    where
+        'own: 'call,
+        'key: 'call,
+        Self: 'call,
+    {
+        (**self).save(request)
     }
 
-    async fn load(&self, key: ItemKey<'_>) -> Result<Option<StorageItem>> {
-        (**self).load(key).await
+    fn load<'own, 'key, 'call>(&'own self, key: ItemKey<'key>) -> Answer<'call, Result<Option<StorageItem>>>
+    where
+        'own: 'call,
+        'key: 'call,
+        Self: 'call,
+    {
+        (**self).load(key)
     }
 
-    async fn delete(&self, key: ItemKey<'_>, condition: Condition) -> Result<bool> {
-        (**self).delete(key, condition).await
+    fn delete<'own, 'key, 'call>(
+        &'own self,
+        key: ItemKey<'key>,
+        condition: Condition,
+    ) -> Answer<'call, Result<bool>>
+    where
+        'own: 'call,
+        'key: 'call,
+        Self: 'call,
+    {
+        (**self).delete(key, condition)
     }
 
-    async fn search(&self, query: &StorageQuery) -> Result<SearchPage> {
-        (**self).search(query).await
+    fn search<'own, 'key, 'call>(&'own self, query: &'key StorageQuery) -> Answer<'call, Result<SearchPage>>
+    where
+        'own: 'call,
+        'key: 'call,
+        Self: 'call,
+    {
+        (**self).search(query)
     }
 
-    async fn cleanup(&self) -> Result<CleanupReport> {
-        (**self).cleanup().await
+    fn cleanup<'own, 'call>(&'own self) -> Answer<'call, Result<CleanupReport>>
+    where
+        'own: 'call,
+        Self: 'call,
+    {
+        (**self).cleanup()
     }
 
-    async fn close(&self) -> Result<()> {
-        (**self).close().await
+    fn close<'own, 'call>(&'own self) -> Answer<'call, Result<()>>
+    where
+        'own: 'call,
+        Self: 'call,
+    {
+        (**self).close()
     }
 
-    async fn save_many(&self, requests: Vec<SaveRequest<'_>>) -> Vec<Result<StorageItem>> {
-        (**self).save_many(requests).await
+    fn save_many<'own, 'key, 'call>(
+        &'own self,
+        requests: Vec<SaveRequest<'key>>,
+    ) -> Answer<'call, Vec<Result<StorageItem>>>
+    where
+        'own: 'call,
+        'key: 'call,
+        Self: 'call,
+    {
+        (**self).save_many(requests)
     }
 
-    async fn load_many(&self, keys: &[ItemKey<'_>]) -> Vec<Result<Option<StorageItem>>> {
-        (**self).load_many(keys).await
+    fn load_many<'own, 'list, 'key, 'call>(
+        &'own self,
+        keys: &'list [ItemKey<'key>],
+    ) -> Answer<'call, Vec<Result<Option<StorageItem>>>>
+    where
+        'own: 'call,
+        'list: 'call,
+        'key: 'call,
+        Self: 'call,
+    {
+        (**self).load_many(keys)
     }
 
-    async fn delete_many(&self, keys: &[ItemKey<'_>]) -> Vec<Result<bool>> {
-        (**self).delete_many(keys).await
+    fn delete_many<'own, 'list, 'key, 'call>(
+        &'own self,
+        keys: &'list [ItemKey<'key>],
+    ) -> Answer<'call, Vec<Result<bool>>>
+    where
+        'own: 'call,
+        'list: 'call,
+        'key: 'call,
+        Self: 'call,
+    {
+        (**self).delete_many(keys)
     }
 
-    async fn touch(
-        &self,
-        key: ItemKey<'_>,
+    fn touch<'own, 'key, 'call>(
+        &'own self,
+        key: ItemKey<'key>,
         expires_at: Option<Timestamp>,
-    ) -> Result<Option<Arc<StorageMetadata>>> {
-        (**self).touch(key, expires_at).await
+    ) -> Answer<'call, Result<Option<Arc<StorageMetadata>>>>
+    where
+        'own: 'call,
+        'key: 'call,
+        Self: 'call,
+    {
+        (**self).touch(key, expires_at)
     }
 
-    async fn count(&self, query: &StorageQuery) -> Result<u64> {
-        (**self).count(query).await
+    fn count<'own, 'key, 'call>(&'own self, query: &'key StorageQuery) -> Answer<'call, Result<u64>>
+    where
+        'own: 'call,
+        'key: 'call,
+        Self: 'call,
+    {
+        (**self).count(query)
     }
 
-    async fn usage(&self) -> Result<Usage> {
-        (**self).usage().await
+    fn usage<'own, 'call>(&'own self) -> Answer<'call, Result<Usage>>
+    where
+        'own: 'call,
+        Self: 'call,
+    {
+        (**self).usage()
     }
 
-    async fn health(&self) -> Health {
-        (**self).health().await
+    fn health<'own, 'call>(&'own self) -> Answer<'call, Health>
+    where
+        'own: 'call,
+        Self: 'call,
+    {
+        (**self).health()
     }
 }
+
+/// What an asynchronous method of the trait answers.
+type Answer<'call, T> = Pin<Box<dyn Future<Output = T> + Send + 'call>>;

@@ -22,7 +22,8 @@ use crate::{
 /// recorded as [`names::OTHER`], and a key never is a label. So the number of series does not depend on what callers
 /// send.
 ///
-/// The recorder may be installed before or after the monitor is made; what is recorded before is lost. A recorder that
+/// The recorder may be installed before or after the monitor is made; what is recorded before is lost. Of recorders that
+/// come one after the other (local ones of threads, in tests), the first sixteen are served. A recorder that
 /// panics is noticed, logged once and left alone from there on: metrics never fail a call.
 ///
 /// ```

@@ -1,6 +1,11 @@
 //! Names of routes and what they match: the one look-up behind providers and metric labels.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
 
 use storage_core::{ErrorKind, ItemKey, Result, StorageError};
 
@@ -51,7 +56,7 @@ fn unfit(route: &str, why: &str) -> StorageError {
 /// Values by pattern. The exact pattern wins, then the longest prefix, then the fallback.
 #[derive(Debug)]
 pub(crate) struct PatternMap<V> {
-    exact: HashMap<Box<str>, Arc<V>>,
+    exact: HashMap<Box<str>, Arc<V>, BuildHasherDefault<NameHasher>>,
     // Longest first, so that the first match is the best one.
     prefixes: Vec<(Box<str>, Arc<V>)>,
     fallback: Option<Arc<V>>,
@@ -115,13 +120,46 @@ impl<V> PatternMap<V> {
 
 impl<V> Default for PatternMap<V> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), prefixes: Vec::new(), fallback: None }
+        Self { exact: HashMap::default(), prefixes: Vec::new(), fallback: None }
     }
 }
 
 impl<V> Clone for PatternMap<V> {
     fn clone(&self) -> Self {
         Self { exact: self.exact.clone(), prefixes: self.prefixes.clone(), fallback: self.fallback.clone() }
+    }
+}
+
+/// A quick hash of short names.
+///
+/// It is no defence against chosen collisions, and needs none: the map holds what the program registered, and whatever
+/// a caller looks up, it does not grow.
+#[derive(Debug, Default)]
+struct NameHasher(u64);
+
+impl NameHasher {
+    fn mix(&mut self, word: u64) {
+        // The odd constant of Fx; rotation lets earlier words reach all bits.
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
+        }
+        self.mix(rest.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte)));
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.mix(u64::from(byte));
+    }
+
+    fn finish(&self) -> u64 {
+        // The table looks at the highest and the lowest bits, and a product is weak in the latter.
+        self.0 ^ (self.0 >> 32)
     }
 }
 

@@ -5,7 +5,6 @@ use std::{
     time::Instant,
 };
 
-use arc_swap::ArcSwapOption;
 use metrics::{Counter, Gauge, Histogram, Label};
 use storage_core::{Amount, ErrorKind, Result};
 
@@ -16,12 +15,12 @@ use crate::{Operation, names, source::Source};
 pub(crate) struct Series {
     label: String,
     source: Arc<Source>,
-    handles: ArcSwapOption<Handles>,
+    handles: OnceLock<Box<Handles>>,
 }
 
 impl Series {
     pub(crate) fn new(label: String, source: Arc<Source>) -> Self {
-        Self { label, source, handles: ArcSwapOption::empty() }
+        Self { label, source, handles: OnceLock::new() }
     }
 
     /// Measures one call from here until its answer.
@@ -31,7 +30,7 @@ impl Series {
     pub(crate) fn begin(&self, operation: Operation) -> Running<'_> {
         let mut handles = None;
         self.source.shielded(|| {
-            let resolved = self.handles();
+            let Some(resolved) = self.handles() else { return };
             resolved.in_flight(self).increment(1.0);
             handles = Some(resolved);
         });
@@ -56,7 +55,11 @@ impl Series {
 
     /// Counts a call that ended, without a duration.
     pub(crate) fn count(&self, operation: Operation, success: bool) {
-        self.source.shielded(|| self.handles().ended(self, operation, success).increment(1));
+        self.source.shielded(|| {
+            if let Some(handles) = self.handles() {
+                handles.ended(self, operation, success).increment(1);
+            }
+        });
     }
 
     /// Counts a call that was refused before it reached a provider.
@@ -82,27 +85,34 @@ impl Series {
         Label::new(names::CONTENT_TYPE, self.label.clone())
     }
 
-    /// The handles for the recorder that is in use now.
-    fn handles(&self) -> Arc<Handles> {
+    /// The handles for the recorder that is in use now; `None` if there were too many recorders before it.
+    fn handles(&self) -> Option<&Handles> {
         let recorder = self.source.recorder();
-        if let Some(handles) = &*self.handles.load()
-            && handles.recorder == recorder
-        {
-            return Arc::clone(handles);
+        let mut slot = &self.handles;
+        for _ in 0..MOST_RECORDERS {
+            let handles = slot.get_or_init(|| {
+                self.source.describe();
+                Box::new(Handles::new(recorder))
+            });
+            if handles.recorder == recorder {
+                return Some(handles);
+            }
+            slot = &handles.next;
         }
-        self.source.describe();
-        let handles = Arc::new(Handles::new(recorder));
-        self.handles.store(Some(Arc::clone(&handles)));
-        handles
+        None
     }
 }
+
+/// Handles are kept as long as their series, so that a call under way can hold them without counting references. That
+/// bounds how many recorders can be served: usually there is one, after a time without any.
+const MOST_RECORDERS: usize = 16;
 
 /// A call under way.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Running<'a> {
     series: &'a Series,
-    handles: Option<Arc<Handles>>,
+    handles: Option<&'a Handles>,
     operation: Operation,
     started: Instant,
 }
@@ -124,13 +134,13 @@ impl Running<'_> {
     }
 
     fn ended(&self, success: bool, record: impl FnOnce(&Handles)) {
-        let Some(handles) = &self.handles else { return };
+        let Some(handles) = self.handles else { return };
         let series = self.series;
         let seconds = self.started.elapsed().as_secs_f64();
         series.source.shielded(|| {
             // A call may end on a thread that has another recorder than the one where it began.
-            let moved = (series.source.recorder() != handles.recorder).then(|| series.handles());
-            let handles = moved.as_ref().unwrap_or(handles);
+            let moved = series.source.recorder() != handles.recorder;
+            let Some(handles) = (if moved { series.handles() } else { Some(handles) }) else { return };
             handles.ended(series, self.operation, success).increment(1);
             handles.duration(series, self.operation).record(seconds);
             record(handles);
@@ -141,7 +151,7 @@ impl Running<'_> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         // The same gauge that was raised, whichever recorder is in use by now.
-        if let Some(handles) = &self.handles {
+        if let Some(handles) = self.handles {
             self.series.source.shielded(|| handles.in_flight(self.series).decrement(1.0));
         }
     }
@@ -151,6 +161,8 @@ impl Drop for Running<'_> {
 #[derive(Debug)]
 struct Handles {
     recorder: usize,
+    /// The handles of the recorder that came after this one.
+    next: OnceLock<Box<Handles>>,
     in_flight: OnceLock<Gauge>,
     operations: [OperationHandles; Operation::ALL.len()],
     unknown: OperationHandles,
@@ -168,6 +180,7 @@ impl Handles {
     fn new(recorder: usize) -> Self {
         Self {
             recorder,
+            next: OnceLock::new(),
             in_flight: OnceLock::new(),
             operations: Default::default(),
             unknown: OperationHandles::default(),
