@@ -162,7 +162,7 @@ impl Drop for Running<'_> {
 struct Handles {
     recorder: usize,
     /// The handles of the recorder that came after this one.
-    next: OnceLock<Box<Handles>>,
+    next: OnceLock<Box<Self>>,
     in_flight: OnceLock<Gauge>,
     operations: [OperationHandles; Operation::ALL.len()],
     unknown: OperationHandles,
