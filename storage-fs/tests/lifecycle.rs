@@ -1,9 +1,5 @@
 //! Opening, closing, and who may open what.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "tests state what they expect"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests state what they expect")]
 
 mod support;
 
