@@ -64,7 +64,7 @@ pub enum Plan {
 /// One change of one item.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Entry {
-    /// The item, see [`name`].
+    /// The item, as content type, `|` and key.
     pub name: String,
     /// The change.
     pub action: Action,
