@@ -1,11 +1,9 @@
 //! The metrics of one content type, with handles that are resolved once.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::sync::{Arc, OnceLock};
 
 use metrics::{Counter, Gauge, Histogram, Label};
+use quanta::Instant;
 use storage_core::{Amount, ErrorKind, Result};
 
 use crate::{Operation, names, source::Source};
