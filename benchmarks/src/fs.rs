@@ -193,8 +193,7 @@ fn sizes(options: &Options, table: &mut Table) {
             Better::Less,
         );
 
-        let crashed = scratch(options);
-        copy(directory.path(), crashed.path());
+        let crashed = image(directory.path(), options);
         runtime.block_on(store.close()).expect("the provider closes");
         drop(store);
         opening(&runtime, directory.path(), &format!("fs: open {count} items"), "after close", table);
@@ -219,13 +218,28 @@ fn opening(runtime: &Runtime, path: &Path, what: &str, how: &str, table: &mut Ta
 }
 
 /// Copies the files as they are: what a killed process leaves behind.
-fn copy(from: &Path, to: &Path) {
+///
+/// The engine goes on merging tables meanwhile; a copy that one of them escaped is made again.
+fn image(from: &Path, options: &Options) -> TempDir {
+    const TRIES: usize = 100;
+    for _ in 0..TRIES {
+        let target = scratch(options);
+        match copy(from, target.path()) {
+            Ok(()) => return target,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => panic!("the store cannot be copied: {error}"),
+        }
+    }
+    panic!("the files of the store never stood still");
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in files(from) {
         let target = to.join(entry.strip_prefix(from).expect("the entry lies below"));
-        std::fs::create_dir_all(target.parent().expect("a file has a parent"))
-            .expect("the directory is made");
-        std::fs::copy(&entry, &target).expect("the file is copied");
+        std::fs::create_dir_all(target.parent().expect("a file has a parent"))?;
+        std::fs::copy(&entry, &target)?;
     }
+    Ok(())
 }
 
 fn size(path: &Path) -> u64 {

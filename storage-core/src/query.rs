@@ -85,7 +85,7 @@ impl StorageQuery {
 
     /// Only items that have the tag `name` with exactly this `value`. Several tags must all be there.
     #[must_use]
-    pub fn tag(mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
+    pub fn tag(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.tags.insert(name, value);
         self
     }

@@ -65,7 +65,7 @@ impl<'a> SaveRequest<'a> {
 
     /// Adds a tag, replacing an earlier value of the same name.
     #[must_use]
-    pub fn tag(mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
+    pub fn tag(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.tags.insert(name, value);
         self
     }

@@ -1,6 +1,6 @@
 //! The tags of an item.
 
-use std::fmt;
+use std::{borrow::Cow, cmp::Ordering, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
@@ -26,33 +26,45 @@ use crate::{
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
 pub struct Tags {
-    // Sorted by name, names unique. A vector: most items have a handful of tags, and it has no cost when empty.
-    entries: Vec<(Box<str>, Box<str>)>,
+    // Names and values one behind the other, sorted by name, names unique: two allocations however many tags there are,
+    // because every save and every read of a stored item makes one of these.
+    text: String,
+    entries: Vec<Entry>,
+}
+
+/// Where a tag ends in the text. It begins where the one before ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Entry {
+    name_end: usize,
+    value_end: usize,
 }
 
 impl Tags {
     /// No tags.
     pub const fn new() -> Self {
-        Self { entries: Vec::new() }
+        Self { text: String::new(), entries: Vec::new() }
+    }
+
+    /// Room for `tags` tags with `bytes` bytes of names and values together.
+    pub fn with_capacity(tags: usize, bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), entries: Vec::with_capacity(tags) }
     }
 
     /// Sets `name` to `value`, replacing an earlier value.
-    pub fn insert(&mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) {
-        let (name, value) = (name.into(), value.into());
-        match self.entries.binary_search_by(|(other, _)| other.cmp(&name)) {
+    pub fn insert(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        match self.find(name) {
             Ok(at) => {
-                if let Some(entry) = self.entries.get_mut(at) {
-                    entry.1 = value;
-                }
+                self.remove(at);
+                self.insert_at(at, name, value);
             }
-            Err(at) => self.entries.insert(at, (name, value)),
+            Err(at) => self.insert_at(at, name, value),
         }
     }
 
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
-        let at = self.entries.binary_search_by(|(other, _)| (**other).cmp(name)).ok()?;
-        self.entries.get(at).map(|(_, value)| &**value)
+        self.at(self.find(name).ok()?).map(|(_, value)| value)
     }
 
     /// Whether the tag `name` has exactly this `value`.
@@ -62,7 +74,7 @@ impl Tags {
 
     /// Names and values in the order of the names.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        self.entries.iter().map(|(name, value)| (&**name, &**value))
+        (0..self.entries.len()).map(|at| self.at(at).unwrap_or_default())
     }
 
     /// The number of tags.
@@ -73,6 +85,52 @@ impl Tags {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    fn start(&self, at: usize) -> usize {
+        at.checked_sub(1).and_then(|before| self.entries.get(before)).map_or(0, |entry| entry.value_end)
+    }
+
+    fn at(&self, at: usize) -> Option<(&str, &str)> {
+        let Entry { name_end, value_end } = *self.entries.get(at)?;
+        Some((self.text.get(self.start(at)..name_end)?, self.text.get(name_end..value_end)?))
+    }
+
+    /// The place of `name`, or the place where it would be.
+    fn find(&self, name: &str) -> std::result::Result<usize, usize> {
+        let (mut low, mut high) = (0, self.entries.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.at(middle).map_or("", |(other, _)| other).cmp(name) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return Ok(middle),
+            }
+        }
+        Err(low)
+    }
+
+    fn insert_at(&mut self, at: usize, name: &str, value: &str) {
+        let start = self.start(at);
+        // Tags mostly arrive in order, and then this appends.
+        self.text.insert_str(start, value);
+        self.text.insert_str(start, name);
+        let length = name.len() + value.len();
+        for entry in self.entries.iter_mut().skip(at) {
+            entry.name_end += length;
+            entry.value_end += length;
+        }
+        self.entries.insert(at, Entry { name_end: start + name.len(), value_end: start + length });
+    }
+
+    fn remove(&mut self, at: usize) {
+        let start = self.start(at);
+        let Entry { value_end, .. } = self.entries.remove(at);
+        self.text.replace_range(start..value_end, "");
+        for entry in self.entries.iter_mut().skip(at) {
+            entry.name_end -= value_end - start;
+            entry.value_end -= value_end - start;
+        }
     }
 
     /// Checks number, lengths and characters against the contract.
@@ -122,7 +180,7 @@ impl fmt::Debug for Tags {
     }
 }
 
-impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Tags {
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Tags {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
         let mut tags = Self::new();
         tags.extend(pairs);
@@ -130,7 +188,7 @@ impl<N: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(N, V)> for Tags {
     }
 }
 
-impl<N: Into<Box<str>>, V: Into<Box<str>>> Extend<(N, V)> for Tags {
+impl<N: AsRef<str>, V: AsRef<str>> Extend<(N, V)> for Tags {
     fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, pairs: I) {
         for (name, value) in pairs {
             self.insert(name, value);
@@ -138,7 +196,7 @@ impl<N: Into<Box<str>>, V: Into<Box<str>>> Extend<(N, V)> for Tags {
     }
 }
 
-impl<N: Into<Box<str>>, V: Into<Box<str>>, const COUNT: usize> From<[(N, V); COUNT]> for Tags {
+impl<N: AsRef<str>, V: AsRef<str>, const COUNT: usize> From<[(N, V); COUNT]> for Tags {
     fn from(pairs: [(N, V); COUNT]) -> Self {
         pairs.into_iter().collect()
     }
@@ -162,7 +220,7 @@ impl<'de> Deserialize<'de> for Tags {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> std::result::Result<Tags, M::Error> {
                 let mut tags = Tags::new();
-                while let Some((name, value)) = map.next_entry::<Box<str>, Box<str>>()? {
+                while let Some((name, value)) = map.next_entry::<Cow<'de, str>, Cow<'de, str>>()? {
                     tags.insert(name, value);
                 }
                 Ok(tags)
@@ -174,6 +232,10 @@ impl<'de> Deserialize<'de> for Tags {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -181,6 +243,26 @@ mod tests {
         let tags: Tags = [("b", "1"), ("a", "2"), ("b", "3")].into_iter().collect();
         assert_eq!(tags.iter().collect::<Vec<_>>(), [("a", "2"), ("b", "3")]);
         assert!(tags.contains("b", "3") && !tags.contains("b", "1") && tags.get("c").is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn tags_behave_as_a_map(pairs in proptest::collection::vec(("[a-cé]{0,3}", "[x-zü]{0,4}"), 0..40)) {
+            let mut tags = Tags::new();
+            let mut map = BTreeMap::new();
+            for (name, value) in &pairs {
+                tags.insert(name, value);
+                map.insert(name.as_str(), value.as_str());
+                let expected: Vec<_> = map.iter().map(|(name, value)| (*name, *value)).collect();
+                prop_assert_eq!(tags.iter().collect::<Vec<_>>(), expected);
+            }
+            for (name, _) in &pairs {
+                prop_assert_eq!(tags.get(name), map.get(name.as_str()).copied());
+            }
+            prop_assert_eq!(tags.get("none"), None);
+            // However they came to be, equal tags are equal.
+            prop_assert_eq!(map.into_iter().collect::<Tags>(), tags);
+        }
     }
 
     #[test]

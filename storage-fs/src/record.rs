@@ -192,8 +192,10 @@ fn short<'a>(cut: &mut Cut<'a>) -> Option<&'a str> {
 }
 
 fn tags(cut: &mut Cut<'_>) -> Option<Tags> {
-    let mut tags = Tags::new();
-    for _ in 0..cut.u8()? {
+    let count = cut.u8()?;
+    // Most of what is left of a small record; a guess too large would waste memory, one too small costs a copy.
+    let mut tags = Tags::with_capacity(count.into(), usize::from(count) * 16);
+    for _ in 0..count {
         let name = short(cut)?;
         let length = cut.u16()?;
         tags.insert(name, cut.text(length.into())?);

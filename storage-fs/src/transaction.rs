@@ -154,10 +154,11 @@ impl<'a> Transaction<'a> {
         };
         condition.check_save(current).map_err(|error| named(&key, error))?;
         let request = SaveRequest { key: item_key(&key)?, data, encoding, expires_at, tags, condition };
-        let metadata = Arc::new(request.metadata(current, now, version));
+        let (data, metadata) = request.into_item(current, now, version);
+        let metadata = Arc::new(metadata);
         let payload = match &blob {
             Some(new) => Payload::File(new.blob),
-            None => Payload::Inline(request.data),
+            None => Payload::Inline(data),
         };
         pending.after = Some(After::Item(Stored { metadata: Arc::clone(&metadata), payload }, blob));
         self.mark = version;

@@ -60,7 +60,7 @@ impl<'a, P> Save<'a, P> {
     }
 
     /// Adds a tag, replacing an earlier value of the same name.
-    pub fn tag(mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
+    pub fn tag(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.parts.tags.insert(name, value);
         self
     }
