@@ -196,8 +196,8 @@ fn sizes(options: &Options, table: &mut Table) {
         let crashed = image(directory.path(), options);
         runtime.block_on(store.close()).expect("the provider closes");
         drop(store);
-        opening(&runtime, directory.path(), &format!("fs: open {count} items"), "after close", table);
-        opening(&runtime, crashed.path(), &format!("fs: open {count} items"), "after kill -9", table);
+        opening(&runtime, directory.path(), &format!("fs: open {count} items after close"), table);
+        opening(&runtime, crashed.path(), &format!("fs: open {count} items after kill -9"), table);
         let bytes = size(directory.path()) as f64 / count as f64;
         table.add(
             &format!("fs: bytes per item on disk, {count} items"),
@@ -209,12 +209,12 @@ fn sizes(options: &Options, table: &mut Table) {
     }
 }
 
-fn opening(runtime: &Runtime, path: &Path, what: &str, how: &str, table: &mut Table) {
+fn opening(runtime: &Runtime, path: &Path, what: &str, table: &mut Table) {
     let began = Instant::now();
     let store = provider(runtime, path);
     let opened = began.elapsed().as_secs_f64() * 1e3;
     runtime.block_on(store.close()).expect("the provider closes");
-    table.add(what, how, opened, "ms", Better::Less);
+    table.add(what, "storage-fs", opened, "ms", Better::Less);
 }
 
 /// Copies the files as they are: what a killed process leaves behind.
