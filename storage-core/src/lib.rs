@@ -17,6 +17,7 @@ mod provider;
 mod query;
 mod report;
 mod request;
+mod shared;
 mod tags;
 mod timestamp;
 
