@@ -17,8 +17,8 @@ use storage_core::{ErrorKind, Result};
 
 use crate::{
     config::{Durability, FsConfig},
-    error::{engine_error, failure},
-    journal,
+    error::{engine_error, failure, io_error},
+    journal, tables,
 };
 
 const KIB: u64 = 1_024;
@@ -111,6 +111,10 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Corrupted`] if its files are damaged, and failures of the file system.
     pub(crate) fn open(path: &Path, config: &FsConfig, disk: u64) -> Result<Self> {
+        if tables::find_overlong(path).map_err(|cause| io_error(OPENING, cause))?.is_some() {
+            let message = "a table of the engine is damaged: its list of contents is longer than the table";
+            return Err(failure(ErrorKind::Corrupted, message));
+        }
         // The engine asserts some things about its files; on damaged ones that must not take the process.
         catch_unwind(AssertUnwindSafe(|| Self::try_open(path, config, disk)))
             .map_err(|_| {

@@ -26,6 +26,7 @@ mod search;
 mod shared;
 mod sources;
 mod state;
+mod tables;
 mod transaction;
 mod verify;
 mod warmth;
