@@ -15,3 +15,10 @@ for manifest in storage-*/Cargo.toml; do
         cargo clippy --quiet --locked -p "$package" --no-default-features ${feature:+--features "$feature"} -- -D warnings
     done
 done
+
+echo "storage-manager: lua54 with luau is refused"
+if refusal=$(cargo check --quiet --locked -p storage-manager --features lua54,luau 2>&1); then
+    echo "each-feature.sh: two Lua dialects in one program were accepted" >&2
+    exit 1
+fi
+grep -q "only one of the features" <<<"$refusal" || { echo "$refusal" >&2; exit 1; }

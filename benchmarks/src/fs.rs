@@ -16,7 +16,7 @@ use crate::{
     Options,
     files::Files,
     fjall_grouped::GroupedFjall,
-    items,
+    items, latency,
     maps::{Provider, Store},
     measure::{Turn, Until, Workload, median, median_turn, runtime, turn},
     memory::searched,
@@ -31,13 +31,19 @@ pub(crate) fn run(options: &Options, table: &mut Table) {
     saves(options, table);
     loads(options, table);
     sizes(options, table);
+    large(options, table);
 }
 
-fn scratch(options: &Options) -> TempDir {
+fn large(options: &Options, table: &mut Table) {
+    let (runtime, directory) = (runtime(), scratch(options));
+    latency::measure(options, "fs", &provider(&runtime, directory.path()), table);
+}
+
+pub(crate) fn scratch(options: &Options) -> TempDir {
     TempDir::with_prefix_in("bench-", &options.directory).expect("the directory is writable")
 }
 
-fn provider(runtime: &Runtime, path: &Path) -> Arc<dyn StorageProvider> {
+pub(crate) fn provider(runtime: &Runtime, path: &Path) -> Arc<dyn StorageProvider> {
     let config = FsConfig { cache_size: CACHE, ..FsConfig::default() };
     let open = FsProvider::builder(path).config(config).open();
     Arc::new(runtime.block_on(open).expect("the provider opens"))
@@ -58,7 +64,8 @@ impl<S: Store> Workload for Saves<S> {
     }
 }
 
-fn saves(options: &Options, table: &mut Table) {
+/// Measures durable saves.
+pub(crate) fn saves(options: &Options, table: &mut Table) {
     let names = [
         "storage-fs (indexed)",
         "bare fjall, grouped, same entries",
@@ -124,7 +131,8 @@ impl<S: Store> Workload for Loads<S> {
     }
 }
 
-fn loads(options: &Options, table: &mut Table) {
+/// Measures warm loads.
+pub(crate) fn loads(options: &Options, table: &mut Table) {
     const COUNT: u64 = 100_000;
     let (runtime, ours_at, fjall_at, files_at) =
         (runtime(), scratch(options), scratch(options), scratch(options));
@@ -161,7 +169,7 @@ fn loads(options: &Options, table: &mut Table) {
 }
 
 /// Saves the items `from..to` in batches.
-fn fill(runtime: &Runtime, provider: &Arc<dyn StorageProvider>, from: u64, to: u64) {
+pub(crate) fn fill(runtime: &Runtime, provider: &Arc<dyn StorageProvider>, from: u64, to: u64) {
     let payload = items::payload();
     runtime.block_on(async {
         for start in (from..to).step_by(1_000) {

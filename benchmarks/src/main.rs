@@ -1,7 +1,8 @@
 //! Benches beside bare engines and rivals: one command, one table with ratios.
 //!
-//! `cargo run --release -p benchmarks -- all` measures everything; `memory`, `fs` and `manager` a part of it. Contenders
-//! take turns within each round, and the table shows medians over the rounds. Machines differ: read the ratios.
+//! `cargo run --release -p benchmarks -- all` measures everything; `memory`, `fs`, `redis`, `manager` and `script` (Lua 5.4;
+//! Luau with `--no-default-features --features luau`) a part of it. Contenders take turns within each round, and the table
+//! shows medians over the rounds. Machines differ: read the ratios.
 
 #![expect(
     clippy::expect_used,
@@ -15,10 +16,15 @@ mod fill;
 mod fjall_grouped;
 mod fs;
 mod items;
+mod latency;
 mod manager;
 mod maps;
 mod measure;
 mod memory;
+mod redis;
+mod redis_raw;
+#[cfg(any(feature = "lua54", feature = "luau"))]
+mod script;
 mod table;
 
 use clap::{Parser, ValueEnum};
@@ -51,7 +57,15 @@ enum Part {
     All,
     Memory,
     Fs,
+    Redis,
+    /// Only the durable saves of `fs`.
+    FsSaves,
+    /// Only the warm loads of `fs`.
+    FsLoads,
     Manager,
+    /// Calls of Lua scripts.
+    #[cfg(any(feature = "lua54", feature = "luau"))]
+    Script,
 }
 
 fn main() {
@@ -67,8 +81,21 @@ fn main() {
     if runs(Part::Manager) {
         manager::run(&options, &mut table);
     }
+    #[cfg(any(feature = "lua54", feature = "luau"))]
+    if runs(Part::Script) {
+        script::run(&options, &mut table);
+    }
     if runs(Part::Fs) {
         fs::run(&options, &mut table);
+    }
+    if runs(Part::Redis) {
+        redis::run(&options, &mut table);
+    }
+    if options.part == Part::FsSaves {
+        fs::saves(&options, &mut table);
+    }
+    if options.part == Part::FsLoads {
+        fs::loads(&options, &mut table);
     }
     println!("{table}");
 }

@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use dashmap::DashMap;
+use openkeyv::{protocol::AsyncKeyValue as _, store::memory::MemoryStore};
 use storage_core::{Clock as _, ItemKey, SaveRequest, StorageItem, StorageProvider, SystemClock};
 
 /// What every contender can do.
@@ -89,5 +90,31 @@ impl Store for Moka {
 
     async fn load(&self, key: ItemKey<'_>) -> bool {
         self.0.get(key.key()).is_some()
+    }
+}
+
+/// The memory store of `openkeyv`, which holds payloads alone: no metadata, no tags.
+#[derive(Default)]
+pub(crate) struct OpenKeyv(MemoryStore);
+
+impl Store for OpenKeyv {
+    async fn save(&self, request: SaveRequest<'_>) {
+        let value = openkeyv::Value::binary(request.data);
+        self.0.put(request.key.key(), value, None, None).await.expect("the store saves");
+    }
+
+    async fn load(&self, key: ItemKey<'_>) -> bool {
+        self.0.get(key.key(), None).await.expect("the store loads").is_some()
+    }
+}
+
+/// A store that several workloads share.
+impl<S: Store> Store for Arc<S> {
+    async fn save(&self, request: SaveRequest<'_>) {
+        S::save(self, request).await;
+    }
+
+    async fn load(&self, key: ItemKey<'_>) -> bool {
+        S::load(self, key).await
     }
 }

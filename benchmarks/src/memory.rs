@@ -12,8 +12,8 @@ use storage_memory::{MemoryConfig, MemoryProvider};
 use tokio::runtime::Runtime;
 
 use crate::{
-    Options, items,
-    maps::{Dash, Moka, Provider, Scc, Store},
+    Options, items, latency,
+    maps::{Dash, Moka, OpenKeyv, Provider, Scc, Store},
     measure::{Turn, Until, Workload, median, median_turn, runtime, turn},
     table::{Better, Table},
 };
@@ -27,6 +27,7 @@ pub(crate) fn run(options: &Options, table: &mut Table) {
     inserts(options, table);
     tag_search(options, table);
     bytes_per_item(options, table);
+    latency::measure(options, "memory", &provider(), table);
 }
 
 /// Our provider without limits, so that it holds as much as the bare maps.
@@ -65,17 +66,19 @@ fn mixes(options: &Options, table: &mut Table) {
     let dash = filled(&runtime, Dash::default(), &keys);
     let scc = filled(&runtime, Scc::default(), &keys);
     let moka = filled(&runtime, Moka::default(), &keys);
+    let openkeyv = filled(&runtime, OpenKeyv::default(), &keys);
     for (name, saves) in [("load", 0), ("overwrite", 100), ("95 % load, 5 % save", 5)] {
         let what = format!("memory: {name}, {} items, {TASKS} tasks", options.items);
         let until = Until::Elapsed(Duration::from_secs_f64(options.seconds));
-        let mut turns: [Vec<Turn>; 4] = Default::default();
+        let mut turns: [Vec<Turn>; 5] = Default::default();
         for _ in 0..options.rounds {
             turns[0].push(mixed(&runtime, &ours, &keys, &picks, saves, until));
             turns[1].push(mixed(&runtime, &dash, &keys, &picks, saves, until));
             turns[2].push(mixed(&runtime, &scc, &keys, &picks, saves, until));
             turns[3].push(mixed(&runtime, &moka, &keys, &picks, saves, until));
+            turns[4].push(mixed(&runtime, &openkeyv, &keys, &picks, saves, until));
         }
-        let names = ["storage-memory (indexed)", "dashmap", "scc", "moka"];
+        let names = ["storage-memory (indexed)", "dashmap", "scc", "moka", "openkeyv (payload alone)"];
         for (name, turns) in names.iter().zip(&turns) {
             table.add(&what, name, median_turn(turns).per_second, "/s", Better::More);
         }
@@ -132,15 +135,17 @@ fn inserts(options: &Options, table: &mut Table) {
     let runtime = runtime();
     let keys =
         Arc::new((0..options.items).map(|n| items::key(scatter(n, options.items))).collect::<Vec<_>>());
-    let mut turns: [Vec<Turn>; 4] = Default::default();
+    let mut turns: [Vec<Turn>; 5] = Default::default();
     for _ in 0..options.rounds {
         turns[0].push(insert(&runtime, Provider(provider()), &keys));
         turns[1].push(insert(&runtime, Dash::default(), &keys));
         turns[2].push(insert(&runtime, Scc::default(), &keys));
         turns[3].push(insert(&runtime, Moka::default(), &keys));
+        turns[4].push(insert(&runtime, OpenKeyv::default(), &keys));
     }
     let what = format!("memory: new item with 3 tags, {} items, {TASKS} tasks", options.items);
-    for (name, turns) in ["storage-memory (indexed)", "dashmap", "scc", "moka"].iter().zip(&turns) {
+    let names = ["storage-memory (indexed)", "dashmap", "scc", "moka", "openkeyv (payload alone)"];
+    for (name, turns) in names.iter().zip(&turns) {
         table.add(&what, name, median_turn(turns).per_second, "/s", Better::More);
     }
 }

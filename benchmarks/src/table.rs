@@ -68,6 +68,9 @@ impl fmt::Display for Table {
 
 /// Three significant digits, with thousands apart.
 fn humane(value: f64) -> String {
+    if value < 0.0 {
+        return format!("-{}", humane(-value));
+    }
     if value >= 1_000.0 {
         let digits = format!("{value:.0}");
         let mut text = String::new();

@@ -16,15 +16,24 @@ use crate::{
 /// # Errors
 /// The first difference.
 pub async fn check(
-    store: &FsProvider,
+    store: &dyn StorageProvider,
     model: &Model,
     now: Timestamp,
 ) -> Result<Vec<StorageMetadata>, String> {
+    check_with(store, model.names(), now, |name, found| model.explain(name, found, now)).await
+}
+
+/// Compares a store with itself, and each item that it holds under `names` with what `explain` says of it.
+pub(crate) async fn check_with<'a>(
+    store: &dyn StorageProvider,
+    names: impl Iterator<Item = &'a str>,
+    now: Timestamp,
+    mut explain: impl FnMut(&str, Option<&StorageMetadata>) -> Result<(), String>,
+) -> Result<Vec<StorageMetadata>, String> {
     let mut items = BTreeMap::new();
-    for name in model.names() {
+    for name in names {
         let item = store.load(item_key(name)).await.map_err(|error| format!("load of {name}: {error:?}"))?;
-        let found = item.as_ref().map(|item| &*item.metadata);
-        model.explain(name, found, now)?;
+        explain(name, item.as_ref().map(|item| &*item.metadata))?;
         if let Some(item) = item {
             check_item(&item, now)?;
             items.insert(name.to_owned(), (*item.metadata).clone());
@@ -33,8 +42,16 @@ pub async fn check(
     let items: Vec<StorageMetadata> = items.into_values().collect();
     check_indexes(store, &items, now).await?;
     check_usage(store, &items).await?;
-    check_scrub(store).await?;
     Ok(items)
+}
+
+/// Reads everything that the store has on the disk.
+///
+/// # Errors
+/// What is damaged.
+pub async fn scrub(store: &FsProvider) -> Result<(), String> {
+    let report = store.verify().await.map_err(|error| format!("verify: {error:?}"))?;
+    if report.is_clean() { Ok(()) } else { Err(format!("verify is not clean: {report:?}")) }
 }
 
 /// Data and metadata of an item must come from one save.
@@ -50,7 +67,11 @@ pub(crate) fn check_item(item: &StorageItem, now: Timestamp) -> Result<(), Strin
     Ok(())
 }
 
-async fn check_indexes(store: &FsProvider, items: &[StorageMetadata], now: Timestamp) -> Result<(), String> {
+async fn check_indexes(
+    store: &dyn StorageProvider,
+    items: &[StorageMetadata],
+    now: Timestamp,
+) -> Result<(), String> {
     for query in queries(items, now) {
         let mut expected = expected(&query, items, now)?;
         let count = store.count(&query).await.map_err(|error| format!("count of {query:?}: {error:?}"))?;
@@ -110,7 +131,7 @@ fn expected(
     Ok(expected)
 }
 
-async fn walk(store: &FsProvider, query: &StorageQuery) -> Result<Vec<StorageMetadata>, String> {
+async fn walk(store: &dyn StorageProvider, query: &StorageQuery) -> Result<Vec<StorageMetadata>, String> {
     let mut found = Vec::new();
     let mut query = query.clone();
     loop {
@@ -123,16 +144,11 @@ async fn walk(store: &FsProvider, query: &StorageQuery) -> Result<Vec<StorageMet
     }
 }
 
-async fn check_usage(store: &FsProvider, items: &[StorageMetadata]) -> Result<(), String> {
+async fn check_usage(store: &dyn StorageProvider, items: &[StorageMetadata]) -> Result<(), String> {
     let mut expected = Usage::default();
     for item in items {
         expected.add_item(&item.content_type, item.size);
     }
     let usage = store.usage().await.map_err(|error| format!("usage: {error:?}"))?;
     if usage == expected { Ok(()) } else { Err(format!("usage is {usage:?} instead of {expected:?}")) }
-}
-
-async fn check_scrub(store: &FsProvider) -> Result<(), String> {
-    let report = store.verify().await.map_err(|error| format!("verify: {error:?}"))?;
-    if report.is_clean() { Ok(()) } else { Err(format!("verify is not clean: {report:?}")) }
 }

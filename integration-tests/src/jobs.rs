@@ -17,11 +17,12 @@ use storage_fs::FsProvider;
 use tokio::runtime::Builder;
 
 use crate::{
-    check::{check, check_item},
+    check::{check, check_item, scrub},
     model::Model,
     protocol::{Action, Entry, Job, Line, OP, Outcome, Plan, item_key, name},
     store::HeldClock,
-    workload::{deleted, request, saved, work},
+    witness::Pipe,
+    workload::{Workload, deleted, request, saved},
 };
 
 /// Does a job and says so line by line.
@@ -53,7 +54,9 @@ async fn follow(job: &Job, store: &Arc<FsProvider>, clock: &HeldClock) -> Result
         Plan::Torture { model, seed } => {
             agree(store, model, clock).await?;
             clock.release();
-            work(store, *seed, &until_input_ends()).await;
+            let stop = until_input_ends();
+            let store: Arc<dyn StorageProvider> = Arc::clone(store) as _;
+            Workload { store, witness: Arc::new(Pipe), seed: *seed, stop }.run().await;
         }
         Plan::Check { model } => agree(store, model, clock).await?,
         Plan::Hold => {
@@ -82,6 +85,7 @@ async fn agree(store: &FsProvider, model: &Path, clock: &HeldClock) -> Result<()
     let text = fs::read(model).map_err(|error| error.to_string())?;
     let model: Model = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     let items = check(store, &model, clock.hold()).await?;
+    scrub(store).await?;
     Line::Agrees(items).send();
     Ok(())
 }

@@ -11,18 +11,23 @@
 mod check;
 mod crash;
 mod jobs;
+mod ledger;
 mod machine;
 mod model;
 mod process;
 mod protocol;
 mod store;
+mod witness;
 mod workload;
 
-pub use check::check;
+pub use check::{check, scrub};
 pub use crash::{Crash, Figures};
 pub use jobs::run;
+pub use ledger::{Ledger, Tally};
 pub use machine::{Mount, PowerSwitch, can_mount, can_trace, unavailable};
 pub use model::Model;
 pub use process::Child;
 pub use protocol::{Action, Entry, Job, Line, Outcome, Plan, payload};
 pub use store::{HeldClock, Settings};
+pub use witness::Witness;
+pub use workload::Workload;

@@ -21,7 +21,7 @@ pub struct Model {
     highest_before: u64,
     highest: u64,
     #[serde(skip)]
-    versions: HashSet<u64>,
+    versions: HashSet<(String, u64)>,
 }
 
 /// What is known of one item.
@@ -51,6 +51,11 @@ impl Known {
 
 /// Items that only one task ever writes begin with this, so that their calls follow each other.
 pub(crate) const OWNED: &str = "own";
+
+/// Whether only one task ever writes the item.
+pub(crate) fn is_owned(name: &str) -> bool {
+    name.split_once('|').is_some_and(|(_, key)| key.starts_with(OWNED))
+}
 
 impl Model {
     /// Allows calls to fail. A failure says that nothing was applied, unless it says that it does not know.
@@ -88,9 +93,9 @@ impl Model {
     }
 
     fn note(&mut self, entry: &Entry, outcome: Outcome) -> Result<(), String> {
-        let is_owned = entry.name.split_once('|').is_some_and(|(_, key)| key.starts_with(OWNED));
+        let is_unsure = self.unknown.iter().any(|unknown| unknown.name == entry.name);
         let known = self.known.entry(entry.name.clone()).or_default();
-        let missed = is_owned && known.is_certain();
+        let missed = is_owned(&entry.name) && known.is_certain() && !is_unsure;
         match (&entry.action, outcome) {
             (Action::Save { .. } | Action::Touch { .. }, Outcome::Live(metadata)) => {
                 self.note_live(entry, metadata)
@@ -120,7 +125,9 @@ impl Model {
         if !fits(&entry.action, &metadata) || name(&metadata.content_type, &metadata.key) != entry.name {
             return Err(format!("{entry:?} answered with another item: {metadata:?}"));
         }
-        if metadata.version <= self.highest_before || !self.versions.insert(metadata.version) {
+        if metadata.version <= self.highest_before
+            || !self.versions.insert((entry.name.clone(), metadata.version))
+        {
             let before = self.highest_before;
             return Err(format!("a version was used again (earlier ones went to {before}): {metadata:?}"));
         }
@@ -202,12 +209,12 @@ fn fits(action: &Action, metadata: &StorageMetadata) -> bool {
 }
 
 /// Whether everything but the deadline comes from this save.
-fn is_written_by(action: &Action, metadata: &StorageMetadata) -> bool {
+pub(crate) fn is_written_by(action: &Action, metadata: &StorageMetadata) -> bool {
     let Action::Save { tags, encoding, size, .. } = action else { return false };
     *tags == metadata.tags && *encoding == metadata.encoding && *size == metadata.size
 }
 
-fn deadline(action: &Action) -> Option<Timestamp> {
+pub(crate) fn deadline(action: &Action) -> Option<Timestamp> {
     match action {
         Action::Save { expires_at, .. } | Action::Touch { expires_at } => *expires_at,
         Action::Delete { .. } => None,

@@ -1,4 +1,4 @@
-//! What a child does to its store until it is killed: everything, at once.
+//! What is done to a store until it fails: everything, at once.
 
 use std::{
     sync::{
@@ -8,17 +8,16 @@ use std::{
     time::Duration,
 };
 
+use crate::{
+    check::check_item,
+    model::OWNED,
+    protocol::{Action, Entry, OP, Outcome, item_key, name, payload},
+    witness::Witness,
+};
 use fastrand::Rng;
 use storage_core::{
     Clock, Condition, Encoding, ErrorKind, Result, SaveRequest, StorageError, StorageItem, StorageProvider,
     SystemClock, Tags, Timestamp,
-};
-use storage_fs::FsProvider;
-
-use crate::{
-    check::check_item,
-    model::OWNED,
-    protocol::{Action, Entry, Line, OP, Outcome, item_key, name, payload},
 };
 
 pub(crate) const CONTENT_TYPES: [&str; 3] = ["note", "session", "image/png"];
@@ -27,40 +26,60 @@ const TASKS: u32 = 16;
 const KEYS_OF_A_TASK: u32 = 5;
 const SHARED_KEYS: u32 = 6;
 
-/// Works on the store until told to stop.
-pub(crate) async fn work(store: &Arc<FsProvider>, seed: u64, stop: &Arc<AtomicBool>) {
-    let mut tasks = tokio::task::JoinSet::new();
-    for number in 0..TASKS {
-        let rng = Rng::with_seed(seed ^ (u64::from(number) << 32));
-        let worker = Worker { store: Arc::clone(store), number, calls: 0, seed, rng };
-        tasks.spawn(worker.run(Arc::clone(stop)));
-    }
-    tasks.spawn(sweep(Arc::clone(store), Arc::clone(stop)));
-    while let Some(ended) = tasks.join_next().await {
-        ended.expect("no task panics");
-    }
+/// Works on a store until told to stop, and tells a witness of it.
+#[derive(Debug, Clone)]
+pub struct Workload {
+    /// The store.
+    pub store: Arc<dyn StorageProvider>,
+    /// Who hears of each call before it begins and after it returned.
+    pub witness: Arc<dyn Witness>,
+    /// Seeds the choices.
+    pub seed: u64,
+    /// Ends the work.
+    pub stop: Arc<AtomicBool>,
 }
 
-async fn sweep(store: Arc<FsProvider>, stop: Arc<AtomicBool>) {
-    while !stop.load(Ordering::Relaxed) {
-        if let Err(error) = store.cleanup().await {
-            Line::Disagrees(format!("cleanup failed: {error:?}")).send();
+impl Workload {
+    /// Works with many tasks until `stop` is set.
+    ///
+    /// # Panics
+    /// If a task does.
+    pub async fn run(self) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..TASKS {
+            let rng = Rng::with_seed(self.seed ^ (u64::from(number) << 32));
+            tasks.spawn(Worker { load: self.clone(), number, calls: 0, rng }.run());
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tasks.spawn(self.sweep());
+        while let Some(ended) = tasks.join_next().await {
+            ended.expect("no task panics");
+        }
+    }
+
+    async fn sweep(self) {
+        while !self.is_over() {
+            if let Err(error) = self.store.cleanup().await {
+                self.witness.failed("cleanup", &error);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 }
 
 struct Worker {
-    store: Arc<FsProvider>,
+    load: Workload,
     number: u32,
     calls: u64,
-    seed: u64,
     rng: Rng,
 }
 
 impl Worker {
-    async fn run(mut self, stop: Arc<AtomicBool>) {
-        while !stop.load(Ordering::Relaxed) {
+    async fn run(mut self) {
+        while !self.load.is_over() {
             self.calls += 1;
             match self.rng.u32(0..100) {
                 0..40 => self.save(Condition::None).await,
@@ -80,17 +99,17 @@ impl Worker {
         let name = self.own_name();
         let entry = self.save_entry(name);
         self.announce(vec![entry.clone()]);
-        let answer = self.store.save(request(&entry, condition)).await;
+        let answer = self.load.store.save(request(&entry, condition)).await;
         self.answer(vec![saved(answer)]);
     }
 
     async fn save_if_unchanged(&mut self) {
         let name = self.own_name();
-        if let Some(item) = self.load(&name).await {
+        if let Some(item) = self.look(&name).await {
             let entry = self.save_entry(name);
             self.announce(vec![entry.clone()]);
             let condition = Condition::Version(item.metadata.version);
-            let answer = self.store.save(request(&entry, condition)).await;
+            let answer = self.load.store.save(request(&entry, condition)).await;
             self.answer(vec![saved(answer)]);
         }
     }
@@ -103,7 +122,7 @@ impl Worker {
     async fn touch_item(&mut self, name: String) {
         let expires_at = self.deadline();
         self.announce(vec![Entry { name: name.clone(), action: Action::Touch { expires_at } }]);
-        let outcome = match self.store.touch(item_key(&name), expires_at).await {
+        let outcome = match self.load.store.touch(item_key(&name), expires_at).await {
             Ok(Some(metadata)) => Outcome::Live((*metadata).clone()),
             Ok(None) => Outcome::Missing,
             Err(error) => failed(&error),
@@ -119,7 +138,7 @@ impl Worker {
     async fn delete_item(&mut self, name: String, version: Option<u64>) {
         self.announce(vec![Entry { name: name.clone(), action: Action::Delete { version } }]);
         let condition = version.map_or(Condition::None, Condition::Version);
-        let answer = self.store.delete(item_key(&name), condition).await;
+        let answer = self.load.store.delete(item_key(&name), condition).await;
         self.answer(vec![deleted(answer)]);
     }
 
@@ -128,7 +147,7 @@ impl Worker {
         let entries: Vec<Entry> = names.into_iter().map(|name| self.save_entry(name)).collect();
         self.announce(entries.clone());
         let requests = entries.iter().map(|entry| request(entry, Condition::None)).collect();
-        let answers = self.store.save_many(requests).await;
+        let answers = self.load.store.save_many(requests).await;
         self.answer(answers.into_iter().map(saved).collect());
     }
 
@@ -137,24 +156,24 @@ impl Worker {
         let entry = |name: &String| Entry { name: name.clone(), action: Action::Delete { version: None } };
         self.announce(names.iter().map(entry).collect());
         let keys: Vec<_> = names.iter().map(|name| item_key(name)).collect();
-        let answers = self.store.delete_many(&keys).await;
+        let answers = self.load.store.delete_many(&keys).await;
         self.answer(answers.into_iter().map(deleted).collect());
     }
 
     async fn read(&mut self) {
         let names: Vec<String> = (0..4).map(|_| self.shared_name()).collect();
         for name in names {
-            self.load(&name).await;
+            self.look(&name).await;
         }
     }
 
     /// Several tasks write these items, so that deletes name the version they mean.
     async fn contend(&mut self) {
         let name = self.shared_name();
-        let Some(item) = self.load(&name).await else {
+        let Some(item) = self.look(&name).await else {
             let entry = self.save_entry(name);
             self.announce(vec![entry.clone()]);
-            let answer = self.store.save(request(&entry, Condition::Absent)).await;
+            let answer = self.load.store.save(request(&entry, Condition::Absent)).await;
             return self.answer(vec![saved(answer)]);
         };
         match self.rng.u32(0..4) {
@@ -165,36 +184,42 @@ impl Worker {
                 let condition = if chance == 2 { version } else { Condition::None };
                 let entry = self.save_entry(name);
                 self.announce(vec![entry.clone()]);
-                let answer = self.store.save(request(&entry, condition)).await;
+                let answer = self.load.store.save(request(&entry, condition)).await;
                 self.answer(vec![saved(answer)]);
             }
         }
     }
 
     /// Loads an item; what is read must always be of one save.
-    async fn load(&self, name: &str) -> Option<StorageItem> {
-        match self.store.load(item_key(name)).await {
+    async fn look(&self, name: &str) -> Option<StorageItem> {
+        let before = SystemClock.now();
+        let answer = self.load.store.load(item_key(name)).await;
+        if let Ok(found) = &answer {
+            let found = found.as_ref().map(|item| &*item.metadata);
+            self.load.witness.saw(name, found, [before, SystemClock.now()]);
+        }
+        match answer {
             Ok(Some(item)) => {
                 // Only the store knows at which instant it looked, so that the deadline is not compared here.
                 if let Err(why) = check_item(&item, Timestamp::MIN) {
-                    Line::Disagrees(why).send();
+                    self.load.witness.disagrees(why);
                 }
                 Some(item)
             }
             Ok(None) => None,
             Err(error) => {
-                Line::Disagrees(format!("load of {name} failed: {error:?}")).send();
+                self.load.witness.failed("load", &error);
                 None
             }
         }
     }
 
     fn announce(&self, entries: Vec<Entry>) {
-        Line::Intent(self.number, entries).send();
+        self.load.witness.intends(self.number, entries);
     }
 
     fn answer(&self, outcomes: Vec<Outcome>) {
-        Line::Answer(self.number, outcomes).send();
+        self.load.witness.heard(self.number, outcomes);
     }
 
     fn own_name(&mut self) -> String {
@@ -208,7 +233,7 @@ impl Worker {
 
     fn save_entry(&mut self, name: String) -> Entry {
         self.calls += 1;
-        let op = format!("{:x}-{}-{}", self.seed, self.number, self.calls);
+        let op = format!("{:x}-{}-{}", self.load.seed, self.number, self.calls);
         let mut tags = Tags::from([(OP, op)]);
         if self.rng.bool() {
             tags.insert("color", self.rng.choice(COLORS).unwrap_or_default());

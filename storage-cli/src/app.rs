@@ -49,6 +49,8 @@ async fn dispatch(command: Command, target: &Target, out: &mut Out) -> Result<St
         Command::Cleanup => commands::cleanup::run(target, out).await,
         Command::Stats => commands::stats::run(target, out).await,
         Command::Verify => commands::verify::run(target, out).await,
+        #[cfg(any(feature = "lua54", feature = "luau"))]
+        Command::Lua(args) => commands::lua::run(args, target, out).await,
         Command::Demo(args) => demo::run(args, target, out).await,
     }
 }

@@ -3,15 +3,18 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
+#[cfg(any(feature = "lua54", feature = "luau"))]
+use storage_manager::script::Ident;
 use storage_manager::{Order, StorageQuery, Tags, Timestamp};
 
 use crate::{duration, error::Failure};
 
-/// Typed items with deadlines and tags, kept on disk or in memory.
+/// Typed items with deadlines and tags, kept on disk, in memory or in Redis.
 #[derive(Debug, Parser)]
 #[command(name = "storage", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
-    /// Where the items are: fs:DIR (a directory) or memory: (gone when the command ends)
+    /// Where the items are: fs:DIR (a directory), memory: (gone when the command ends) or redis://HOST (also rediss:,
+    /// redis+cluster:, redis+sentinel:)
     #[arg(
         long,
         global = true,
@@ -45,7 +48,7 @@ Start with:  storage demo";
 pub(crate) enum Command {
     /// Save an item; it replaces the one under the same type and key
     Save(Save),
-    /// Write the data of an item to standard output, byte for byte
+    /// Write the data of an item to standard output, byte for byte; what a script stored, as JSON
     Load(Load),
     /// Delete an item
     Delete(Delete),
@@ -61,6 +64,9 @@ pub(crate) enum Command {
     Stats,
     /// Read everything back and name each damaged item
     Verify,
+    /// Run a Lua script on the store
+    #[cfg(any(feature = "lua54", feature = "luau"))]
+    Lua(Lua),
     /// A guided tour on real files
     Demo(Demo),
 }
@@ -111,6 +117,9 @@ pub(crate) struct Load {
     /// Print the metadata instead of the data
     #[arg(long)]
     pub(crate) meta: bool,
+    /// Byte for byte also what a script stored
+    #[arg(long, conflicts_with_all = ["meta", "json"])]
+    pub(crate) raw: bool,
 }
 
 #[derive(Debug, Args)]
@@ -244,6 +253,53 @@ impl TagArgs {
         tags.validate()?;
         Ok(tags)
     }
+}
+
+#[cfg(any(feature = "lua54", feature = "luau"))]
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit status: 0 done; 1 the script raised an error; 2 usage; 4 stopped at its limits; otherwise as for every command.
+Options stand before SCRIPT.")]
+pub(crate) struct Lua {
+    /// The file of the script; - is standard input
+    pub(crate) script: PathBuf,
+    /// What the script sees as ..., whatever it looks like
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+    /// agent: globals store and registry; key-value: require("store") with the store under the id default
+    #[arg(long, value_name = "MODULES", value_enum, default_value = "agent")]
+    pub(crate) modules: Modules,
+    /// Further stores for key-value scripts: a YAML or TOML file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The identity of the script, whose keys of the module store are its own
+    #[arg(long, value_name = "NAME", value_parser = parse_ident)]
+    pub(crate) ident: Option<Ident>,
+    /// Without --ident, fail instead of using the global keys
+    #[arg(long)]
+    pub(crate) require_ident: bool,
+    /// Which calls are allowed: the policy of this YAML or TOML file. Default: that of --config, else all
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Stop the script after this time
+    #[arg(long, value_name = "D", value_parser = duration::parse, allow_hyphen_values = true, default_value = "130s")]
+    pub(crate) timeout: Duration,
+    /// Stop the script when it wants more than this many bytes
+    #[arg(long, value_name = "BYTES", value_parser = parse_number, allow_hyphen_values = true, default_value_t = 32 << 20)]
+    pub(crate) memory: u64,
+}
+
+/// What a script is given.
+#[cfg(any(feature = "lua54", feature = "luau"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Modules {
+    Agent,
+    KeyValue,
+}
+
+#[cfg(any(feature = "lua54", feature = "luau"))]
+fn parse_ident(text: &str) -> Result<Ident, String> {
+    text.parse().map_err(|error: storage_manager::script::ScriptError| error.to_string())
 }
 
 #[derive(Debug, Args)]

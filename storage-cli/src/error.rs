@@ -10,13 +10,13 @@ use storage_manager::{ErrorKind, ItemKey, StorageError};
 #[repr(u8)]
 pub(crate) enum Status {
     Done = 0,
-    /// No such item, or no store at all.
+    /// No such item, or no store at all; or a script that raised an error.
     NoItem = 1,
     /// Usage or invalid input.
     Usage = 2,
     /// The condition of a write is not met.
     Condition = 3,
-    /// The backend is unavailable or locked, or the outcome is unknown.
+    /// The backend is unavailable or locked, or the outcome is unknown; or a script that was stopped at its limits.
     Unavailable = 4,
     Corrupted = 5,
     Other = 6,
@@ -106,6 +106,18 @@ impl Failure {
     /// Stored data that does not fit what was asked for.
     pub(crate) fn serialization(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Serialization.as_str(), Status::Other, message.into())
+    }
+
+    /// A script raised an error and did not catch it.
+    #[cfg(any(feature = "lua54", feature = "luau"))]
+    pub(crate) fn script_raised(message: String) -> Self {
+        Self::new("Script", Status::NoItem, message)
+    }
+
+    /// A script reached a limit.
+    #[cfg(any(feature = "lua54", feature = "luau"))]
+    pub(crate) fn script_stopped(message: String) -> Self {
+        Self::new("Stopped", Status::Unavailable, message)
     }
 
     /// No live item is stored under this key.

@@ -5,10 +5,13 @@ use std::{path::Path, sync::Arc, time::Duration};
 use storage_manager::{
     CleanupReport, ItemKey, ProviderInfo, Raw, Result, Save, SaveRequest, SearchPage, StorageItem,
     StorageMetadata, StorageMonitor, StorageProvider, StorageQuery, Timestamp, UnifiedStorageManager, Usage,
-    fs::{FsConfig, FsProvider, VerifyReport},
+    VerifyReport,
+    fs::{FsConfig, FsProvider},
     memory::{MemoryConfig, MemoryProvider},
     prometheus::PrometheusExporter,
 };
+#[cfg(feature = "redis")]
+use storage_manager::{ErrorKind, RedisConfig, RedisProvider};
 
 /// Longest wait for one call. A person who waits can interrupt at any time, and a large cleanup may take minutes.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -20,8 +23,16 @@ pub(crate) struct Store {
     exporter: PrometheusExporter,
     /// The provider below.
     provider: Arc<dyn StorageProvider>,
-    /// The same, if it has a directory.
-    fs: Option<FsProvider>,
+    /// The same, if it keeps something that could be damaged.
+    kept: Option<Kept>,
+}
+
+/// A provider that can read everything back.
+#[derive(Debug)]
+enum Kept {
+    Fs(FsProvider),
+    #[cfg(feature = "redis")]
+    Redis(RedisProvider),
 }
 
 impl Store {
@@ -34,10 +45,23 @@ impl Store {
     pub(crate) async fn fs(dir: &Path) -> Result<Self> {
         let config = FsConfig { operation_timeout: PATIENCE, ..FsConfig::default() };
         let provider = FsProvider::builder(dir).config(config).open().await?;
-        Self::new(provider.clone(), Some(provider))
+        Self::new(provider.clone(), Some(Kept::Fs(provider)))
     }
 
-    fn new(provider: impl StorageProvider, fs: Option<FsProvider>) -> Result<Self> {
+    /// Connects to the servers; `None` if there is no store and `may_create` is false.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn redis(config: &RedisConfig, may_create: bool) -> Result<Option<Self>> {
+        let opened = RedisProvider::builder(config.clone()).create(may_create).connect().await;
+        match opened {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            opened => {
+                let provider = opened?;
+                Self::new(provider.clone(), Some(Kept::Redis(provider))).map(Some)
+            }
+        }
+    }
+
+    fn new(provider: impl StorageProvider, kept: Option<Kept>) -> Result<Self> {
         let provider: Arc<dyn StorageProvider> = Arc::new(provider);
         let exporter = PrometheusExporter::new();
         let manager = UnifiedStorageManager::builder()
@@ -45,7 +69,13 @@ impl Store {
             .monitor(StorageMonitor::with_recorder(exporter.recorder()))
             .deadline(PATIENCE)
             .build()?;
-        Ok(Self { manager, exporter, provider, fs })
+        Ok(Self { manager, exporter, provider, kept })
+    }
+
+    /// The manager, for what is built on it.
+    #[cfg(any(feature = "lua54", feature = "luau"))]
+    pub(crate) const fn manager(&self) -> &UnifiedStorageManager {
+        &self.manager
     }
 
     /// The provider below.
@@ -65,8 +95,10 @@ impl Store {
 
     /// Reads everything back; `None` where there is nothing that could be damaged.
     pub(crate) async fn verify(&self) -> Result<Option<VerifyReport>> {
-        match &self.fs {
-            Some(fs) => fs.verify().await.map(Some),
+        match &self.kept {
+            Some(Kept::Fs(fs)) => fs.verify().await.map(Some),
+            #[cfg(feature = "redis")]
+            Some(Kept::Redis(redis)) => redis.verify().await.map(Some),
             None => Ok(None),
         }
     }

@@ -5,6 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[cfg(feature = "redis")]
+use storage_manager::RedisConfig;
+
 use crate::{error::Failure, store::Store};
 
 /// The place that `--store` names.
@@ -14,6 +17,9 @@ pub(crate) enum Target {
     Fs(PathBuf),
     /// The memory of this process.
     Memory,
+    /// Servers of Redis or Valkey.
+    #[cfg(feature = "redis")]
+    Redis(Box<RedisConfig>),
 }
 
 /// Whether a command may make a store where there is none.
@@ -29,7 +35,6 @@ impl Target {
     /// # Errors
     /// A scheme that is not known, or a URL that names no place.
     pub(crate) fn parse(url: &str) -> Result<Self, Failure> {
-        const KNOWN: &str = "fs:DIR (a directory) and memory: (gone when the command ends) are known";
         match url.split_once(':') {
             Some(("fs", dir)) if dir.starts_with("//") && !dir.starts_with("///") => Err(Failure::usage(
                 "a store URL has no host: write fs:DIR, such as fs:./data or fs:/srv/data",
@@ -40,6 +45,10 @@ impl Target {
             Some(("fs", dir)) => Ok(Self::Fs(dir.into())),
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("memory", _)) => Err(Failure::usage("nothing can follow in the store URL memory:")),
+            #[cfg(feature = "redis")]
+            Some((scheme, _)) if is_redis(scheme) => RedisConfig::from_url(url)
+                .map(|config| Self::Redis(Box::new(config)))
+                .map_err(|error| Failure::usage(error.message())),
             Some((scheme, _)) if is_scheme(scheme) => {
                 Err(Failure::usage(format!("store URLs with the scheme {scheme}: are not known; {KNOWN}")))
             }
@@ -55,7 +64,7 @@ impl Target {
     pub(crate) fn dir(&self) -> Option<&Path> {
         match self {
             Self::Fs(dir) => Some(dir),
-            Self::Memory => None,
+            _ => None,
         }
     }
 
@@ -83,6 +92,11 @@ impl Target {
                 }
                 Ok(Store::fs(dir).await?)
             }
+            #[cfg(feature = "redis")]
+            Self::Redis(config) => match Store::redis(config, access == Access::Create).await? {
+                Some(store) => Ok(store),
+                None => Err(no_store(&self)),
+            },
         }
     }
 }
@@ -91,10 +105,26 @@ impl Target {
 fn check_exists(dir: &Path) -> Result<(), Failure> {
     match dir.try_exists() {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Failure::no_store(format!("there is no store at {}", dir.display()))
-            .with_hint("`save` or `demo` makes one; --store or $STORAGE_URL names another place")),
+        Ok(false) => Err(no_store(&dir.display())),
         Err(error) => Err(Failure::io(format!("{} cannot be reached", dir.display()), &error)),
     }
+}
+
+fn no_store(place: &dyn fmt::Display) -> Failure {
+    Failure::no_store(format!("there is no store at {place}"))
+        .with_hint("`save` or `demo` makes one; --store or $STORAGE_URL names another place")
+}
+
+#[cfg(feature = "redis")]
+const KNOWN: &str = "fs:DIR (a directory), memory: (gone when the command ends) and redis://HOST (also rediss:, \
+                     redis+cluster:, redis+sentinel:) are known";
+#[cfg(not(feature = "redis"))]
+const KNOWN: &str = "fs:DIR (a directory) and memory: (gone when the command ends) are known";
+
+#[cfg(feature = "redis")]
+fn is_redis(scheme: &str) -> bool {
+    let plain = scheme.strip_prefix("rediss").or_else(|| scheme.strip_prefix("redis"));
+    matches!(plain, Some("" | "+cluster" | "+sentinel"))
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -107,6 +137,8 @@ impl fmt::Display for Target {
         match self {
             Self::Fs(dir) => write!(f, "fs:{}", dir.display()),
             Self::Memory => f.write_str("memory:"),
+            #[cfg(feature = "redis")]
+            Self::Redis(config) => write!(f, "{config}"),
         }
     }
 }
@@ -114,6 +146,21 @@ impl fmt::Display for Target {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "redis")]
+    #[test]
+    fn urls_of_servers_are_shown_without_their_passwords() {
+        for url in [
+            "redis://app:canary@db:6379/1",
+            "rediss://app:canary@db",
+            "redis+cluster://:canary@a,b:7000",
+            "redis+sentinel://app:canary@a,b/main?sentinel_password=canary",
+        ] {
+            let target = Target::parse(url).unwrap();
+            assert!(!format!("{target} {target:?}").contains("canary"), "{target}");
+        }
+        assert!(Target::parse("redis+clutser://a").is_err());
+    }
 
     #[test]
     fn urls_name_a_directory_or_memory() {

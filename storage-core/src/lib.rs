@@ -46,7 +46,7 @@ pub use metadata::{StorageMetadata, next_version};
 pub use order::{Direction, Order, OrderBy};
 pub use provider::StorageProvider;
 pub use query::{CompiledQuery, Position, SearchPage, StorageQuery, TimeRange};
-pub use report::{Amount, CleanupReport, Health, Usage};
+pub use report::{Amount, CleanupReport, Damaged, Health, Usage, VerifyReport};
 pub use request::SaveRequest;
 pub use tags::Tags;
 pub use timestamp::Timestamp;

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, ops::AddAssign};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ItemKey;
+
 /// What a cleanup removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -86,6 +88,52 @@ impl Usage {
             total += *amount;
             total
         })
+    }
+}
+
+/// What reading everything back found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Items that can be read back whole.
+    pub intact: u64,
+    /// What is damaged.
+    pub damaged: Vec<Damaged>,
+}
+
+impl VerifyReport {
+    /// Whether nothing is damaged.
+    pub fn is_clean(&self) -> bool {
+        self.damaged.is_empty()
+    }
+}
+
+/// One thing that is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Damaged {
+    /// The content type of the item, if it is known.
+    pub content_type: Option<String>,
+    /// The key of the item, if it is known.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Damaged {
+    /// Damage of an item, or of one that cannot be named any more.
+    pub fn of_item<'k>(key: impl Into<Option<ItemKey<'k>>>, what: impl Into<String>) -> Self {
+        let key = key.into();
+        Self {
+            content_type: key.map(|key| key.content_type().to_owned()),
+            key: key.map(|key| key.key().to_owned()),
+            what: what.into(),
+        }
+    }
+
+    /// Damage that concerns no single item.
+    pub fn of_store(what: impl Into<String>) -> Self {
+        Self::of_item(None, what)
     }
 }
 

@@ -53,6 +53,10 @@ impl Tags {
     /// Sets `name` to `value`, replacing an earlier value.
     pub fn insert(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) {
         let (name, value) = (name.as_ref(), value.as_ref());
+        // Tags mostly arrive in order: those of a stored item always do.
+        if self.last().is_none_or(|last| last < name) {
+            return self.push(name, value);
+        }
         match self.find(name) {
             Ok(at) => {
                 self.remove(at);
@@ -87,6 +91,10 @@ impl Tags {
         self.entries.is_empty()
     }
 
+    fn last(&self) -> Option<&str> {
+        self.at(self.len().checked_sub(1)?).map(|(name, _)| name)
+    }
+
     fn start(&self, at: usize) -> usize {
         at.checked_sub(1).and_then(|before| self.entries.get(before)).map_or(0, |entry| entry.value_end)
     }
@@ -110,9 +118,15 @@ impl Tags {
         Err(low)
     }
 
+    fn push(&mut self, name: &str, value: &str) {
+        self.text.push_str(name);
+        let name_end = self.text.len();
+        self.text.push_str(value);
+        self.entries.push(Entry { name_end, value_end: self.text.len() });
+    }
+
     fn insert_at(&mut self, at: usize, name: &str, value: &str) {
         let start = self.start(at);
-        // Tags mostly arrive in order, and then this appends.
         self.text.insert_str(start, value);
         self.text.insert_str(start, name);
         let length = name.len() + value.len();

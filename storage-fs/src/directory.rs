@@ -34,8 +34,17 @@ pub(crate) struct Directory {
     root: PathBuf,
     /// Seeds the hashes of tags.
     pub(crate) seed: u64,
-    // The lock lasts as long as the file is open.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Directory {
+    /// Gives the lock up. Closing the file alone is not enough: a child process that is just being started holds a copy of
+    /// it for a moment, and with it the lock.
+    fn drop(&mut self) {
+        if let Err(cause) = self.lock.unlock() {
+            tracing::warn!(%cause, "the lock of a store ends with its file only");
+        }
+    }
 }
 
 impl Directory {
@@ -55,7 +64,7 @@ impl Directory {
             Some(seed) => seed,
             None => write_format(&root)?,
         };
-        let directory = Self { root, seed, _lock: lock };
+        let directory = Self { root, seed, lock };
         for folder in [directory.engine(), directory.blobs()] {
             make_folder(&folder)?;
         }

@@ -39,11 +39,18 @@ impl Stored {
 
     /// The record of this item.
     pub(crate) fn encode(&self, engine_key: &[u8]) -> Vec<u8> {
+        let mut record = Vec::new();
+        self.encode_into(engine_key, &mut record);
+        record
+    }
+
+    /// Writes the record of this item into `out`, in place of what it held.
+    pub(crate) fn encode_into(&self, engine_key: &[u8], out: &mut Vec<u8>) {
         let payload = match &self.payload {
             Payload::Inline(data) => record::Payload::Inline(data),
             Payload::File(file) => record::Payload::File(*file),
         };
-        record::encode(engine_key, &self.metadata, payload)
+        record::encode(engine_key, &self.metadata, payload, out);
     }
 
     pub(crate) fn file(&self) -> Option<BlobRef> {

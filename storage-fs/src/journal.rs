@@ -2,12 +2,8 @@
 //!
 //! The engine ends its replay at the first entry it cannot read and cuts the file there, refuses to open at all at a wrong
 //! checksum, and does not protect the sequence number of a batch. One flipped bit can so take the whole store, or the
-//! latest writes in silence. This module decides beforehand which of three cases it is: a whole journal, a torn end (the
+//! latest writes in silence. This module decides beforehand which of three cases it is: whole journals, a torn end (the
 //! process died while writing a batch that nobody was told of), or damage.
-//!
-//! A journal is a sequence of batches, followed by zeros that were allocated ahead:
-//! start (`1`, count `u32`, sequence `u64`), entries (`2`, kind `u8`, compression `u8`, keyspace `u64`, key length `u16`,
-//! value length `u32`, stored length `u32`, key, value; or `4`, keyspace `u64`), end (`3`, XXH3-64 over the entries, magic).
 
 use std::{
     fs::{self, File},
@@ -16,65 +12,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use xxhash_rust::xxh3::xxh3_64;
+use crate::{
+    journal_batch::{self, Batch, Parsed},
+    state::State,
+};
 
-use crate::{cut::Cut, state::State};
-
-const START: u8 = 1;
-const ITEM: u8 = 2;
-const END: u8 = 3;
-const CLEAR: u8 = 4;
-const MAGIC: [u8; 4] = *b"FJL\x03";
-/// Kinds of entries above this one do not occur in a journal.
-const LAST_KIND: u8 = 2;
 const CHUNK: usize = 4 << 20;
-
-/// A whole batch of a journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Batch {
-    length: usize,
-    sequence: u64,
-    state: Option<State>,
-}
-
-/// What stands at some place of a journal.
-#[derive(Debug, PartialEq, Eq)]
-enum Parsed {
-    Batch(Batch),
-    /// The bytes end within a batch.
-    Incomplete,
-    /// No batch starts here.
-    Broken,
-}
-
-/// What one journal holds.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Scan {
-    /// The whole batches, as ranges of bytes.
-    pub(crate) batches: Vec<Range<u64>>,
-    /// What stands between or behind them and is neither a batch nor zeros.
-    pub(crate) broken: Vec<Range<u64>>,
-    /// The newest state that a whole batch carries.
-    pub(crate) state: Option<State>,
-    last_sequence: Option<u64>,
-}
-
-impl Scan {
-    /// The engine's number of the last whole batch, here or in the journals before.
-    pub(crate) fn last_sequence(&self) -> Option<u64> {
-        self.last_sequence
-    }
-
-    /// Where the last whole batch ends.
-    fn end(&self) -> u64 {
-        self.batches.last().map_or(0, |range| range.end)
-    }
-
-    /// Whether all that is broken lies behind the last whole batch, as a write that was cut short leaves it.
-    fn is_torn(&self) -> bool {
-        self.broken.iter().all(|range| range.start >= self.end())
-    }
-}
 
 /// How the journals of a store are.
 #[derive(Debug, PartialEq, Eq)]
@@ -113,42 +56,24 @@ pub(crate) fn list(engine: &Path) -> io::Result<Vec<PathBuf>> {
 /// # Errors
 /// Failures to read the files.
 pub(crate) fn examine(engine: &Path, acknowledged: Option<u64>) -> io::Result<Condition> {
-    let journals = list(engine)?;
-    let mut newest_state = None;
-    let mut previous = None;
-    let newest = journals.len().saturating_sub(1);
-    let mut end = None;
-    for (index, journal) in journals.into_iter().enumerate() {
-        let scan = scan(&journal, previous)?;
-        previous = scan.last_sequence.or(previous);
-        newest_state = scan.state.or(newest_state);
-        let Some(at) = scan.broken.first().map(|range| range.start) else {
-            end = Some((journal, scan.end()));
-            continue;
-        };
+    let journals = Journals::read(engine)?;
+    let is_missing = journals.is_missing(acknowledged);
+    Ok(match (journals.broken.first(), journals.paths.last()) {
         // Behind a batch that was never finished nothing was written, and nobody was told of it.
-        return Ok(if index == newest && scan.is_torn() && !is_missing(newest_state, acknowledged) {
-            let certain = newest_state.is_some() || acknowledged.is_none();
-            Condition::Torn { journal, end: scan.end(), certain }
-        } else {
-            Condition::Damaged { journal, at }
-        });
-    }
-    // The newest journal holds the newest batch, unless it holds none at all: then the engine's tables decide.
-    if let Some((journal, at)) = end
-        && is_missing(newest_state, acknowledged)
-    {
-        return Ok(Condition::Damaged { journal, at });
-    }
-    Ok(Condition::Whole)
-}
-
-/// Whether acknowledged batches are missing behind the newest one.
-fn is_missing(newest: Option<State>, acknowledged: Option<u64>) -> bool {
-    match (newest, acknowledged) {
-        (Some(state), Some(acknowledged)) => state.sequence < acknowledged,
-        _ => false,
-    }
+        (Some(_), Some(newest)) if !is_missing && journals.are_torn() => Condition::Torn {
+            journal: newest.clone(),
+            end: journals.end(),
+            certain: journals.state.is_some() || acknowledged.is_none(),
+        },
+        (Some(place), _) => {
+            Condition::Damaged { journal: journals.path(place).to_owned(), at: place.range.start }
+        }
+        // The newest journal holds the newest batch, unless it holds none at all: then the engine's tables decide.
+        (None, Some(newest)) if is_missing => {
+            Condition::Damaged { journal: newest.clone(), at: journals.end() }
+        }
+        (None, _) => Condition::Whole,
+    })
 }
 
 /// Cuts a torn end off, so that the engine does not stumble over it.
@@ -161,30 +86,114 @@ pub(crate) fn cut(journal: &Path, end: u64) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Reads one journal; `previous` is the sequence number of the last batch before it.
-///
-/// # Errors
-/// Failures to read the file.
-pub(crate) fn scan(journal: &Path, previous: Option<u64>) -> io::Result<Scan> {
-    let mut window = Window { file: File::open(journal)?, bytes: Vec::new(), start: 0, at: 0, ended: false };
-    let mut scan = Scan { last_sequence: previous, ..Scan::default() };
-    loop {
-        match window.parse(scan.last_sequence)? {
-            Parsed::Batch(batch) => {
-                let start = window.position();
-                window.at += batch.length;
-                scan.batches.push(start..window.position());
-                scan.last_sequence = Some(batch.sequence);
-                scan.state = batch.state.or(scan.state);
+/// What the journals of an engine hold.
+#[derive(Debug, Default)]
+pub(crate) struct Journals {
+    // Oldest first.
+    paths: Vec<PathBuf>,
+    batches: Vec<Place>,
+    // What stands between or behind the batches and is neither a batch nor zeros, in order.
+    broken: Vec<Place>,
+    // The last whole batch, and the last state that one carried.
+    newest: Option<Batch>,
+    state: Option<State>,
+}
+
+/// Some bytes of a journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    journal: usize,
+    range: Range<u64>,
+}
+
+impl Journals {
+    /// Reads the journals of an engine.
+    ///
+    /// # Errors
+    /// Failures to read the files.
+    pub(crate) fn read(engine: &Path) -> io::Result<Self> {
+        let mut journals = Self::default();
+        for path in list(engine)? {
+            let window = Window::open(&path)?;
+            journals.paths.push(path);
+            journals.scan(window)?;
+        }
+        journals.broken.sort_unstable_by_key(|place| (place.journal, place.range.start));
+        Ok(journals)
+    }
+
+    fn scan(&mut self, mut window: Window) -> io::Result<()> {
+        let journal = self.paths.len().saturating_sub(1);
+        loop {
+            let floor = self.newest.as_ref().map(Batch::floor);
+            match window.parse(floor)? {
+                Parsed::Batch(batch) => {
+                    let start = window.position();
+                    window.at += batch.length;
+                    self.accept(batch, Place { journal, range: start..window.position() });
+                }
+                Parsed::Incomplete | Parsed::Broken => match window.skip_broken(floor)? {
+                    Some(range) => self.broken.push(Place { journal, range }),
+                    None => return Ok(()),
+                },
             }
-            Parsed::Incomplete | Parsed::Broken => match window.skip_broken(scan.last_sequence)? {
-                Some(range) if range.is_empty() => break,
-                Some(range) => scan.broken.push(range),
-                None => break,
-            },
         }
     }
-    Ok(scan)
+
+    /// Takes a whole batch in. Its floor is protected, so that it can tell that the number of the batch before is wrong:
+    /// what the engine would take for newer than all that follows is as good as unreadable.
+    fn accept(&mut self, batch: Batch, place: Place) {
+        if self.newest.as_ref().is_some_and(|newest| newest.sequence >= batch.floor()) {
+            self.broken.extend(self.batches.pop());
+        }
+        self.state = batch.state.or(self.state);
+        self.newest = Some(batch);
+        self.batches.push(place);
+    }
+
+    /// How many places cannot be read.
+    pub(crate) fn broken_places(&self) -> u64 {
+        self.broken.len() as u64
+    }
+
+    /// The journals with places that cannot be read, each with its whole batches.
+    pub(crate) fn damaged(&self) -> impl Iterator<Item = (&Path, Vec<Range<u64>>)> {
+        let damaged = self
+            .paths
+            .iter()
+            .enumerate()
+            .filter(|(journal, _)| self.broken.iter().any(|place| place.journal == *journal));
+        damaged.map(|(journal, path)| {
+            let batches = self.batches.iter().filter(|place| place.journal == journal);
+            (path.as_path(), batches.map(|place| place.range.clone()).collect())
+        })
+    }
+
+    fn path(&self, place: &Place) -> &Path {
+        self.paths.get(place.journal).map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    fn is_newest(&self, place: &Place) -> bool {
+        place.journal + 1 == self.paths.len()
+    }
+
+    /// Where the last whole batch of the newest journal ends.
+    fn end(&self) -> u64 {
+        self.batches.last().filter(|place| self.is_newest(place)).map_or(0, |place| place.range.end)
+    }
+
+    /// Whether all that is broken lies behind the last whole batch, as a write that was cut short leaves it.
+    fn are_torn(&self) -> bool {
+        self.broken.iter().all(|place| self.is_newest(place) && place.range.start >= self.end())
+    }
+
+    /// Whether acknowledged batches are missing behind the newest one.
+    fn is_missing(&self, acknowledged: Option<u64>) -> bool {
+        match (self.state, acknowledged) {
+            (Some(state), Some(acknowledged)) => state.sequence < acknowledged,
+            _ => false,
+        }
+    }
 }
 
 /// The part of a journal that is in memory: one chunk, or more where a batch is longer.
@@ -198,6 +207,10 @@ struct Window {
 }
 
 impl Window {
+    fn open(journal: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::open(journal)?, bytes: Vec::new(), start: 0, at: 0, ended: false })
+    }
+
     fn position(&self) -> u64 {
         self.start + self.at as u64
     }
@@ -223,9 +236,9 @@ impl Window {
     }
 
     /// Parses the batch at the current place, reading on until it is whole.
-    fn parse(&mut self, previous: Option<u64>) -> io::Result<Parsed> {
+    fn parse(&mut self, floor: Option<u64>) -> io::Result<Parsed> {
         loop {
-            let parsed = parse(self.rest(), previous);
+            let parsed = journal_batch::parse(self.rest(), floor);
             if parsed != Parsed::Incomplete || !self.extend()? {
                 return Ok(parsed);
             }
@@ -233,7 +246,7 @@ impl Window {
     }
 
     /// Moves to the next whole batch, or to the end, and says what was skipped without trailing zeros; `None` at the end.
-    fn skip_broken(&mut self, previous: Option<u64>) -> io::Result<Option<Range<u64>>> {
+    fn skip_broken(&mut self, floor: Option<u64>) -> io::Result<Option<Range<u64>>> {
         let from = self.position();
         let mut last_used = from;
         loop {
@@ -243,10 +256,9 @@ impl Window {
                 }
                 None => {}
                 Some(0) => self.skip_zeros(),
-                Some(first) => {
-                    if first == START
-                        && looks_like_start(self.rest(), previous)
-                        && let Parsed::Batch(_) = self.parse(previous)?
+                Some(_) => {
+                    if journal_batch::looks_like_start(self.rest(), floor)
+                        && let Parsed::Batch(_) = self.parse(floor)?
                     {
                         return Ok(Some(from..self.position()));
                     }
@@ -258,111 +270,36 @@ impl Window {
     }
 
     fn skip_zeros(&mut self) {
+        // Tens of megabytes of a journal are zeros. Whole pages are compared many times as fast as bytes are looked at.
+        const PAGE: [u8; 4_096] = [0; 4_096];
+        while self.rest().starts_with(&PAGE) {
+            self.at += PAGE.len();
+        }
         let zeros = self.rest().iter().position(|byte| *byte != 0);
         self.at = zeros.map_or(self.bytes.len(), |zeros| self.at + zeros);
-    }
-}
-
-/// A cheap look that spares the search a parse at almost every wrong place.
-fn looks_like_start(bytes: &[u8], previous: Option<u64>) -> bool {
-    let mut cut = Cut::new(bytes);
-    let (_tag, count, sequence) = (cut.u8(), cut.u32(), cut.u64());
-    // Close to the end of the window there may be too little to see; then the parse decides.
-    sequence.is_none_or(|sequence| count != Some(0) && follows(sequence, previous))
-        && cut.u8().is_none_or(|tag| tag == ITEM || tag == CLEAR)
-}
-
-/// Whether `sequence` may come after `previous`: numbers grow. The engine's highest bit has another use.
-fn follows(sequence: u64, previous: Option<u64>) -> bool {
-    previous.is_none_or(|previous| sequence > previous) && sequence < 1 << 62
-}
-
-fn parse(bytes: &[u8], previous: Option<u64>) -> Parsed {
-    match bytes.first() {
-        None => Parsed::Incomplete,
-        Some(&START) => parse_batch(bytes, previous).unwrap_or(Parsed::Incomplete),
-        Some(_) => Parsed::Broken,
-    }
-}
-
-/// Parses a batch; `None` if the bytes end before it does.
-fn parse_batch(bytes: &[u8], previous: Option<u64>) -> Option<Parsed> {
-    let mut cut = Cut::new(bytes);
-    let (_start, count, sequence) = (cut.u8()?, cut.u32()?, cut.u64()?);
-    if count == 0 || !follows(sequence, previous) {
-        return Some(Parsed::Broken);
-    }
-    let entries_at = bytes.len() - cut.rest().len();
-    let mut state = None;
-    for _ in 0..count {
-        match parse_entry(&mut cut)? {
-            Entry::Put(key, value) => state = State::of_entry(key, value).or(state),
-            Entry::Other => {}
-            Entry::Broken => return Some(Parsed::Broken),
-        }
-    }
-    let entries = bytes.get(entries_at..bytes.len() - cut.rest().len())?;
-    let (tag, checksum, magic) = (cut.u8()?, cut.u64()?, cut.array::<4>()?);
-    let fits = state.is_none_or(|state| state.fits(sequence));
-    if tag != END || magic != MAGIC || checksum != xxh3_64(entries) || !fits {
-        return Some(Parsed::Broken);
-    }
-    Some(Parsed::Batch(Batch { length: bytes.len() - cut.rest().len(), sequence, state }))
-}
-
-enum Entry<'a> {
-    Put(&'a [u8], &'a [u8]),
-    Other,
-    Broken,
-}
-
-fn parse_entry<'a>(cut: &mut Cut<'a>) -> Option<Entry<'a>> {
-    match cut.u8()? {
-        CLEAR => cut.u64().map(|_| Entry::Other),
-        ITEM => {
-            let [kind, compression] = cut.array()?;
-            let (_keyspace, key_length) = (cut.u64()?, cut.u16()?);
-            let (length, stored_length) = (cut.u32()?, cut.u32()?);
-            // Our journals are not compressed; the engine would believe the lengths of one that says it is.
-            if kind > LAST_KIND || compression != 0 || length != stored_length {
-                return Some(Entry::Broken);
-            }
-            let key = cut.take(key_length.into())?;
-            let value = cut.take(usize::try_from(stored_length).ok()?)?;
-            Some(if kind == 0 { Entry::Put(key, value) } else { Entry::Other })
-        }
-        _ => Some(Entry::Broken),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal_batch::tests::batch;
 
-    fn batch(sequence: u64) -> Vec<u8> {
-        let state = State { sequence, mark: 0, session: 0, floor: sequence };
-        let mut entries = vec![ITEM, 0, 0];
-        entries.extend(1_u64.to_le_bytes());
-        entries.extend((State::KEY.len() as u16).to_le_bytes());
-        let value = state.to_bytes();
-        entries.extend((value.len() as u32).to_le_bytes());
-        entries.extend((value.len() as u32).to_le_bytes());
-        entries.extend(State::KEY);
-        entries.extend(value);
-        let mut bytes = vec![START];
-        bytes.extend(1_u32.to_le_bytes());
-        bytes.extend(sequence.to_le_bytes());
-        bytes.extend(&entries);
-        bytes.push(END);
-        bytes.extend(xxh3_64(&entries).to_le_bytes());
-        bytes.extend(MAGIC);
-        bytes
+    /// A folder with these journals.
+    fn engine(journals: &[&[u8]]) -> tempfile::TempDir {
+        let temp = tempfile::tempdir().unwrap();
+        for (number, bytes) in journals.iter().enumerate() {
+            fs::write(temp.path().join(format!("{number}.jnl")), bytes).unwrap();
+        }
+        temp
     }
 
     fn examined(bytes: &[u8], acknowledged: Option<u64>) -> Condition {
-        let temp = tempfile::tempdir().unwrap();
-        fs::write(temp.path().join("0.jnl"), bytes).unwrap();
-        examine(temp.path(), acknowledged).unwrap()
+        examine(engine(&[bytes]).path(), acknowledged).unwrap()
+    }
+
+    fn ranges(places: &[Place]) -> Vec<(usize, Range<u64>)> {
+        places.iter().map(|place| (place.journal, place.range.clone())).collect()
     }
 
     #[test]
@@ -403,27 +340,52 @@ mod tests {
     }
 
     #[test]
-    fn the_scan_goes_on_behind_damage() {
-        let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("0.jnl");
+    fn reading_goes_on_behind_damage() {
         let mut bytes = [batch(1), batch(2), batch(3)].concat();
         let one = batch(1).len();
         bytes[one + 30] ^= 1;
-        fs::write(&path, &bytes).unwrap();
-        let scan = scan(&path, None).unwrap();
+        let journals = Journals::read(engine(&[&bytes]).path()).unwrap();
         let one = one as u64;
-        assert_eq!(scan.batches, [0..one, 2 * one..3 * one]);
-        assert_eq!(scan.broken.first(), Some(&(one..2 * one)));
+        assert_eq!(ranges(&journals.batches), [(0, 0..one), (0, 2 * one..3 * one)]);
+        assert_eq!(ranges(&journals.broken), [(0, one..2 * one)]);
+    }
+
+    /// The number of a batch is not protected. One that a flipped bit had raised, but not by so much that it was not
+    /// believed, made all batches behind it look older until their numbers caught up: 8 of 40 were not salvaged.
+    #[test]
+    fn one_flipped_bit_in_any_journal_costs_no_more_than_one_batch() {
+        let good: [Vec<u8>; 2] = [(64..76).flat_map(batch).collect(), (76..82).flat_map(batch).collect()];
+        for (journal, bit) in
+            good.iter().enumerate().flat_map(|(n, good)| (0..good.len() * 8).map(move |bit| (n, bit)))
+        {
+            let mut bad = good.clone();
+            bad[journal][bit / 8] ^= 1 << (bit % 8);
+            let journals = Journals::read(engine(&[&bad[0], &bad[1]]).path()).unwrap();
+            let found = (journals.batches.len(), journals.broken.len());
+            assert!(matches!(found, (17, 1) | (18, 0)), "bit {bit} of journal {journal}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_number_of_a_journal_is_told_wrong_by_the_next_journal() {
+        let mut first = [batch(1), batch(2)].concat();
+        let one = batch(1).len();
+        first[one + 5] ^= 64;
+        let engine = engine(&[&first, &[batch(3), batch(4)].concat()]);
+        let journals = Journals::read(engine.path()).unwrap();
+        let one = one as u64;
+        assert_eq!(ranges(&journals.broken), [(0, one..2 * one)]);
+        assert_eq!(ranges(&journals.batches), [(0, 0..one), (1, 0..one), (1, one..2 * one)]);
+        let damaged = Condition::Damaged { journal: engine.path().join("0.jnl"), at: one };
+        assert_eq!(examine(engine.path(), Some(4)).unwrap(), damaged);
     }
 
     #[test]
     fn a_batch_longer_than_the_window_is_read() {
-        let temp = tempfile::tempdir().unwrap();
-        let path = temp.path().join("0.jnl");
         let many: Vec<u8> = (1..60_000_u64).flat_map(batch).collect();
         assert!(many.len() > CHUNK);
-        fs::write(&path, [many, vec![0; CHUNK]].concat()).unwrap();
-        let scan = scan(&path, None).unwrap();
-        assert_eq!((scan.batches.len(), scan.broken.len()), (59_999, 0));
+        let bytes = [many, vec![0; CHUNK]].concat();
+        let journals = Journals::read(engine(&[&bytes]).path()).unwrap();
+        assert_eq!((journals.batches.len(), journals.broken.len()), (59_999, 0));
     }
 }

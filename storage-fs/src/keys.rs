@@ -11,7 +11,7 @@
 use storage_core::{ItemKey, StorageMetadata, Timestamp};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::cut::Cut;
+use crate::{cut::Cut, engine::Space};
 
 /// The content type and the key of an item as they stand in an engine key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,9 +69,17 @@ const TAG_BYTES: usize = 8;
 ///
 /// A collision costs a look at a record that does not match; hits are always checked against the record.
 pub(crate) fn tag(seed: u64, name: &str, value: &str) -> [u8; TAG_BYTES] {
+    tag_in(&mut Vec::new(), seed, name, value)
+}
+
+/// As [`tag`], with the memory that it takes.
+fn tag_in(joined: &mut Vec<u8>, seed: u64, name: &str, value: &str) -> [u8; TAG_BYTES] {
+    joined.clear();
     // A name holds no NUL, so that no two pairs are joined alike.
-    let joined = [name.as_bytes(), &[0], value.as_bytes()].concat();
-    xxh3_64_with_seed(&joined, seed).to_be_bytes()
+    joined.extend_from_slice(name.as_bytes());
+    joined.push(0);
+    joined.extend_from_slice(value.as_bytes());
+    xxh3_64_with_seed(joined, seed).to_be_bytes()
 }
 
 /// What every entry of a time index at `time` begins with; its byte order is the order of times.
@@ -80,21 +88,21 @@ pub(crate) fn time(time: Timestamp) -> [u8; TIME_BYTES] {
     shifted.to_be_bytes()
 }
 
-pub(crate) fn tag_entry(tag: [u8; TAG_BYTES], name: Name<'_>) -> Vec<u8> {
-    joined(&tag, name.content_type, name.key)
-}
-
 pub(crate) fn time_entry(at: Timestamp, name: Name<'_>) -> Vec<u8> {
     joined(&time(at), name.key, name.content_type)
 }
 
 fn joined(prefix: &[u8], first: &str, second: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(prefix.len() + first.len() + 1 + second.len());
+    join(&mut bytes, prefix, first, second);
+    bytes
+}
+
+fn join(bytes: &mut Vec<u8>, prefix: &[u8], first: &str, second: &str) {
     bytes.extend_from_slice(prefix);
     bytes.extend_from_slice(first.as_bytes());
     bytes.push(0);
     bytes.extend_from_slice(second.as_bytes());
-    bytes
 }
 
 /// The lowest key above every key that begins with `prefix`; `None` if there is no such key.
@@ -109,28 +117,47 @@ pub(crate) fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     None
 }
 
-/// All index entries of an item: the one place that knows what an index holds.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Entries {
-    pub(crate) tags: Vec<Vec<u8>>,
-    pub(crate) created: Vec<u8>,
-    pub(crate) updated: Vec<u8>,
-    pub(crate) expires: Option<Vec<u8>>,
+/// An index entry of an item, without the name of the item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) space: Space,
+    prefix: [u8; 8],
 }
 
-impl Entries {
-    pub(crate) fn of(metadata: &StorageMetadata, seed: u64) -> Self {
-        let name = Name::from(metadata);
-        Self {
-            tags: metadata
-                .tags
-                .iter()
-                .map(|(tag_name, value)| tag_entry(tag(seed, tag_name, value), name))
-                .collect(),
-            created: time_entry(metadata.created_at, name),
-            updated: time_entry(metadata.updated_at, name),
-            expires: metadata.expires_at.map(|at| time_entry(at, name)),
+impl Entry {
+    /// All index entries of an item: the one place that knows what an index holds.
+    pub(crate) fn all_of(metadata: &StorageMetadata, seed: u64) -> Vec<Self> {
+        let mut entries = Vec::with_capacity(metadata.tags.len() + 3);
+        let mut memory = Vec::new();
+        for (name, value) in metadata.tags.iter() {
+            entries.push(Self { space: Space::Tags, prefix: tag_in(&mut memory, seed, name, value) });
         }
+        entries.push(Self { space: Space::Created, prefix: time(metadata.created_at) });
+        entries.push(Self { space: Space::Updated, prefix: time(metadata.updated_at) });
+        entries.extend(Self::expiry(metadata));
+        entries
+    }
+
+    /// The entry of the item's deadline, if it has one.
+    pub(crate) fn expiry(metadata: &StorageMetadata) -> Option<Self> {
+        metadata.expires_at.map(|at| Self { space: Space::Expires, prefix: time(at) })
+    }
+
+    /// The key of this entry for an item.
+    pub(crate) fn key(self, name: Name<'_>) -> Vec<u8> {
+        let mut key = Vec::with_capacity(self.prefix.len() + name.content_type.len() + 1 + name.key.len());
+        self.key_in(name, &mut key);
+        key
+    }
+
+    /// As [`key`](Self::key), with the memory that it takes.
+    pub(crate) fn key_in<'m>(self, name: Name<'_>, memory: &'m mut Vec<u8>) -> &'m [u8] {
+        memory.clear();
+        match self.space {
+            Space::Tags => join(memory, &self.prefix, name.content_type, name.key),
+            _ => join(memory, &self.prefix, name.key, name.content_type),
+        }
+        memory
     }
 }
 
@@ -143,9 +170,11 @@ mod tests {
     #[test]
     fn every_kind_of_key_reads_back() {
         assert_eq!(Name::of_item(&A.item()), Some(A));
-        assert_eq!(Name::of_tag_entry(&tag_entry(tag(7, "tier", "gold"), A)), Some(A));
+        let entry = Entry { space: Space::Tags, prefix: tag(7, "tier", "gold") };
+        assert_eq!(Name::of_tag_entry(&entry.key(A)), Some(A));
         let entry = time_entry(Timestamp::MIN, A);
         assert_eq!(Name::of_time_entry(&entry), Some(A));
+        assert_eq!(entry, Entry { space: Space::Created, prefix: time(Timestamp::MIN) }.key(A));
     }
 
     #[test]

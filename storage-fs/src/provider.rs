@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use storage_core::{
     Capabilities, CleanupReport, Condition, ErrorKind, Health, ItemKey, ProviderInfo, Result, SaveRequest,
     SearchPage, SharedClock, StorageError, StorageItem, StorageMetadata, StorageProvider, StorageQuery,
-    SystemClock, Timestamp, Usage,
+    SystemClock, Timestamp, Usage, VerifyReport,
 };
 use tokio::{
     task::{AbortHandle, spawn_blocking},
@@ -34,7 +34,7 @@ use crate::{
     search,
     shared::Shared,
     transaction::{Answer, Op, Save},
-    verify::{self, VerifyReport},
+    verify,
 };
 
 /// A store in a directory of the local file system. Cloning it is cheap; the clones share the open directory.
@@ -208,21 +208,27 @@ impl FsProvider {
     /// Hands one operation to the writer and waits for its answer.
     async fn write(&self, op: Op, bytes: u64, deadline: Instant) -> Result<Answer> {
         let permit = self.shared().queue.reserve(bytes, deadline).await?;
-        let mut tickets = self.shared().queue.push(vec![(op, bytes)], permit)?;
+        let mut tickets = self.shared().queue.push([(op, bytes)], permit)?;
         match tickets.pop() {
             Some(ticket) => ticket.wait(deadline).await,
             None => Err(failure(ErrorKind::Internal, "the queue gave no ticket")),
         }
     }
 
-    /// Checks a save and detaches it from its caller; a large payload is brought to its file.
-    async fn prepare(&self, request: SaveRequest<'_>, deadline: Instant) -> Result<Save> {
+    /// Checks a save and detaches it from its caller.
+    fn detach(&self, request: SaveRequest<'_>) -> Result<Box<Save>> {
         request.validate(self.shared().clock.now(), self.shared().config.max_payload)?;
         let key = Name::from(request.key).item();
         let SaveRequest { data, encoding, expires_at, tags, condition, .. } = request;
-        let is_large = data.len() as u64 > self.shared().config.large_payload;
-        let blob = if is_large { Some(self.write_file(data.clone(), deadline).await?) } else { None };
-        Ok(Save { key, data, encoding, expires_at, tags, condition, blob })
+        Ok(Box::new(Save { key, data, encoding, expires_at, tags, condition, blob: None }))
+    }
+
+    /// Brings a large payload to its file.
+    async fn prepare(&self, save: &mut Save, deadline: Instant) -> Result<()> {
+        if save.data.len() as u64 > self.shared().config.large_payload {
+            save.blob = Some(Box::pin(self.write_file(save.data.clone(), deadline)).await?);
+        }
+        Ok(())
     }
 
     async fn write_file(&self, data: storage_core::Bytes, deadline: Instant) -> Result<NewBlob> {
@@ -253,16 +259,15 @@ impl FsProvider {
     /// The stored item under an engine key: inline while reads are quick, else on the blocking pool.
     async fn fetch(&self, key: &[u8], deadline: Instant) -> Result<Option<Stored>> {
         let shared = self.shared();
-        if !shared.warmth.is_warm() {
-            let key = key.to_vec();
-            return self
-                .blocking(Some(deadline), move |engine, pace| {
-                    timed(pace.shared(), || reads::fetch(engine, &key))
-                })
-                .await;
+        if shared.warmth.is_warm()
+            && let Some(engine) = shared.engine_now()?
+        {
+            return timed(shared, || reads::fetch(&engine, key));
         }
-        let engine = shared.engine().await?;
-        timed(shared, || reads::fetch(&engine, key))
+        let key = key.to_vec();
+        let read = move |engine: &Engine, pace: &Pace| timed(pace.shared(), || reads::fetch(engine, &key));
+        // What is rare is boxed, so that every call need not make room for it.
+        Box::pin(self.blocking(Some(deadline), read)).await
     }
 
     async fn load_item(&self, key: ItemKey<'_>) -> Result<Option<StorageItem>> {
@@ -279,14 +284,15 @@ impl FsProvider {
                 let read = move |engine: &Engine, pace: &Pace| {
                     reads::with_payload(pace.shared(), engine, &key, stored, now)
                 };
-                self.blocking(Some(deadline), read).await
+                Box::pin(self.blocking(Some(deadline), read)).await
             }
         }
     }
 
-    async fn save_item(&self, request: SaveRequest<'_>) -> Result<StorageItem> {
+    async fn save_item(&self, save: Result<Box<Save>>) -> Result<StorageItem> {
+        let mut save = save?;
         let deadline = self.shared().deadline();
-        let save = self.prepare(request, deadline).await?;
+        self.prepare(&mut save, deadline).await?;
         let (data, bytes) = (save.data.clone(), queued_bytes(&save));
         let answer = self.write(Op::Save(save), bytes, deadline).await?;
         saved(answer, data)
@@ -386,7 +392,7 @@ impl StorageProvider for FsProvider {
 
     async fn save(&self, request: SaveRequest<'_>) -> Result<StorageItem> {
         let key = request.key;
-        self.save_item(request).await.map_err(about("save", key))
+        self.save_item(self.detach(request)).await.map_err(about("save", key))
     }
 
     async fn load(&self, key: ItemKey<'_>) -> Result<Option<StorageItem>> {
@@ -434,11 +440,13 @@ impl StorageProvider for FsProvider {
         let mut ops = Vec::with_capacity(requests.len());
         for request in requests {
             data.push(request.data.clone());
-            let save = self.prepare(request, deadline).await;
-            ops.push(save.map(|save| {
-                let bytes = queued_bytes(&save);
-                (Op::Save(save), bytes)
-            }));
+            ops.push(match self.detach(request) {
+                Ok(mut save) => self.prepare(&mut save, deadline).await.map(|()| {
+                    let bytes = queued_bytes(&save);
+                    (Op::Save(save), bytes)
+                }),
+                Err(error) => Err(error),
+            });
         }
         let answers = self.write_many(ops).await.into_iter().zip(data).zip(keys);
         let answers = answers.map(|((answer, data), key)| {

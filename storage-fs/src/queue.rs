@@ -35,6 +35,8 @@ pub(crate) struct Queue {
 struct Waiting {
     entries: VecDeque<Entry>,
     closed: bool,
+    // Whether the writer sleeps: waking it when it does not is a system call for nothing.
+    idle: bool,
 }
 
 /// An operation in the queue.
@@ -144,7 +146,11 @@ impl Queue {
         // What is larger than the whole budget takes all of it and so travels alone.
         let permits = u32::try_from(1 + bytes / UNIT).unwrap_or(u32::MAX).min(self.permits);
         let budget = Arc::clone(&self.budget);
-        match timeout_at(deadline, budget.acquire_many_owned(permits)).await {
+        if let Ok(permit) = Arc::clone(&budget).try_acquire_many_owned(permits) {
+            return Ok(Some(permit));
+        }
+        // What is rare is boxed, so that every call need not make room for it.
+        match Box::pin(timeout_at(deadline, budget.acquire_many_owned(permits))).await {
             Ok(Ok(permit)) => Ok(Some(permit)),
             Ok(Err(_)) => Err(closed()),
             Err(_) => Err(too_late("no room in the queue of writes until the deadline; nothing was changed")),
@@ -157,9 +163,10 @@ impl Queue {
     /// [`ErrorKind::Closed`] once the queue is closed.
     pub(crate) fn push(
         &self,
-        ops: Vec<(Op, u64)>,
+        ops: impl IntoIterator<Item = (Op, u64), IntoIter: ExactSizeIterator>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Result<Vec<Ticket>> {
+        let ops = ops.into_iter();
         let mut permit = permit;
         let mut tickets = Vec::with_capacity(ops.len());
         let mut waiting = self.lock();
@@ -167,7 +174,7 @@ impl Queue {
             return Err(closed());
         }
         let last = ops.len().saturating_sub(1);
-        for (index, (op, bytes)) in ops.into_iter().enumerate() {
+        for (index, (op, bytes)) in ops.enumerate() {
             let (answer, receiver) = oneshot::channel();
             let claimed = Arc::new(AtomicBool::new(false));
             tickets.push(Ticket { answer: receiver, claimed: Arc::clone(&claimed) });
@@ -175,8 +182,11 @@ impl Queue {
             let permit = if index == last { permit.take() } else { None };
             waiting.entries.push_back(Entry { op, bytes, answer, claimed, _permit: permit });
         }
+        let wake = std::mem::take(&mut waiting.idle);
         drop(waiting);
-        self.changed.notify_one();
+        if wake {
+            self.changed.notify_one();
+        }
         Ok(tickets)
     }
 
@@ -187,8 +197,10 @@ impl Queue {
             if waiting.closed {
                 return Taken::Closed;
             }
+            waiting.idle = true;
             waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
+        waiting.idle = false;
         let mut taken = Vec::with_capacity(waiting.entries.len().min(most_entries));
         let mut bytes = 0;
         while let Some(entry) = waiting.entries.front() {

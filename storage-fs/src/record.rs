@@ -70,10 +70,9 @@ impl Damage {
     }
 }
 
-/// The record of an item under its engine key.
-pub(crate) fn encode(engine_key: &[u8], metadata: &StorageMetadata, payload: Payload<'_>) -> Vec<u8> {
-    let inline = if let Payload::Inline(bytes) = payload { bytes.len() } else { 0 };
-    let mut out = Vec::with_capacity(160 + inline + metadata.tags.len() * 32);
+/// The record of an item under its engine key, written into `out` in place of what it held.
+pub(crate) fn encode(engine_key: &[u8], metadata: &StorageMetadata, payload: Payload<'_>, out: &mut Vec<u8>) {
+    out.clear();
     let deadline = if metadata.expires_at.is_some() { HAS_DEADLINE } else { 0 };
     let in_file = if matches!(payload, Payload::File(_)) { IN_FILE } else { 0 };
     out.extend_from_slice(&[FORMAT, deadline | in_file]);
@@ -85,8 +84,8 @@ pub(crate) fn encode(engine_key: &[u8], metadata: &StorageMetadata, payload: Pay
     }
     out.extend_from_slice(metadata.id.as_bytes());
     out.extend_from_slice(&metadata.size.to_le_bytes());
-    put_short(&mut out, metadata.encoding.as_str());
-    put_tags(&mut out, &metadata.tags);
+    put_short(out, metadata.encoding.as_str());
+    put_tags(out, &metadata.tags);
     match payload {
         Payload::Inline(bytes) => out.extend_from_slice(bytes),
         Payload::File(file) => {
@@ -95,9 +94,8 @@ pub(crate) fn encode(engine_key: &[u8], metadata: &StorageMetadata, payload: Pay
             out.extend_from_slice(&file.checksum.to_le_bytes());
         }
     }
-    let checksum = checksum(engine_key, &out);
+    let checksum = checksum(engine_key, out);
     out.extend_from_slice(&checksum.to_le_bytes());
-    out
 }
 
 /// Reads the record under an engine key.
@@ -208,6 +206,12 @@ mod tests {
     use super::*;
 
     const KEY: &[u8] = b"note\0a";
+
+    fn encode(engine_key: &[u8], metadata: &StorageMetadata, payload: Payload<'_>) -> Vec<u8> {
+        let mut out = b"what was there before".to_vec();
+        super::encode(engine_key, metadata, payload, &mut out);
+        out
+    }
 
     fn metadata(size: u64) -> StorageMetadata {
         StorageMetadata {

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use storage_core::{ErrorKind, Result};
+use storage_core::{Damaged, ErrorKind, Result};
 
 use crate::{
     blobs,
@@ -22,15 +22,15 @@ use crate::{
     engine::{Batch, Engine, Space, View},
     error::{engine_error, failure, io_error},
     item::Stored,
-    journal,
-    keys::{Entries, Name},
+    journal::Journals,
+    keys::{Entry, Name},
     manifests,
     mark::{Found, Mark},
     opening::read_state,
     reads::decode,
     room::Room,
     state::State,
-    verify::Damaged,
+    verify::damaged_item,
 };
 
 /// What [`FsProvider::salvage`](crate::FsProvider::salvage) did.
@@ -125,17 +125,11 @@ impl Work {
     /// Copies the engine's files without what its journals hold of unreadable places; returns how many those are.
     fn copy(&self, engine: &Path) -> io::Result<u64> {
         copy_folder(engine, &self.old())?;
-        let mut places = 0;
-        let mut previous = None;
-        for journal in journal::list(&self.old())? {
-            let scan = journal::scan(&journal, previous)?;
-            previous = scan.last_sequence();
-            if !scan.broken.is_empty() {
-                places += scan.broken.len() as u64;
-                rewrite(&journal, &scan.batches)?;
-            }
+        let journals = Journals::read(&self.old())?;
+        for (journal, batches) in journals.damaged() {
+            rewrite(journal, &batches)?;
         }
-        Ok(places)
+        Ok(journals.broken_places())
     }
 
     /// Opens the copy; if that fails, a second one with nothing but the items in it, from which all else follows.
@@ -242,13 +236,13 @@ impl Transfer<'_> {
             Ok(Some(stored)) => stored,
             // An index entry that belongs to no item.
             Ok(None) => return,
-            Err(error) => return self.lost.push((Damaged::of_item(key, error.message()), None)),
+            Err(error) => return self.lost.push((damaged_item(key, error.message()), None)),
         };
         self.versions = self.versions.max(stored.metadata.version);
         if let Some(file) = stored.file() {
             if let Err(unread) = blobs::read(&self.directory.blobs(), file, stored.metadata.size) {
                 let error = unread.into_error();
-                return self.lost.push((Damaged::of_item(key, error.message()), Some(file.id)));
+                return self.lost.push((damaged_item(key, error.message()), Some(file.id)));
             }
             // Names of new payload files must not meet those that are in use.
             self.session = self.session.max(file.id.session);
@@ -260,12 +254,10 @@ impl Transfer<'_> {
 }
 
 fn put_item(batch: &mut Batch<'_>, key: &[u8], stored: &Stored, seed: u64) {
-    let Entries { tags, created, updated, expires } = Entries::of(&stored.metadata, seed);
     batch.put(Space::Items, key, &stored.encode(key));
-    tags.iter().for_each(|entry| batch.put(Space::Tags, entry, &[]));
-    batch.put(Space::Created, &created, &[]);
-    batch.put(Space::Updated, &updated, &[]);
-    expires.iter().for_each(|entry| batch.put(Space::Expires, entry, &[]));
+    for entry in Entry::all_of(&stored.metadata, seed) {
+        batch.put(entry.space, &entry.key(Name::from(&*stored.metadata)), &[]);
+    }
 }
 
 /// The keys of all items that anything tells of: the items from both ends up to what cannot be read, and all indexes.

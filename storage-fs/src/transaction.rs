@@ -4,7 +4,10 @@
 //! before and what shall be there after.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{
+        HashMap,
+        hash_map::{self, OccupiedEntry},
+    },
     sync::Arc,
 };
 
@@ -20,14 +23,15 @@ use crate::{
     error::{engine_error, failure},
     fault::{Fault, Faults},
     item::{Payload, Stored, named},
-    keys::{Entries, Name},
+    keys::{Entry, Name},
     shared::Shared,
 };
 
 /// What a caller wants changed.
 #[derive(Debug)]
 pub(crate) enum Op {
-    Save(Save),
+    /// Boxed, because operations are moved from hand to hand.
+    Save(Box<Save>),
     Delete {
         key: Vec<u8>,
         condition: Condition,
@@ -118,7 +122,8 @@ pub(crate) struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    pub(crate) fn new(engine: &'a Engine, shared: &'a Shared, mark: u64) -> Self {
+    /// A commit of about this many operations, which goes on from the version `mark`.
+    pub(crate) fn new(engine: &'a Engine, shared: &'a Shared, mark: u64, ops: usize) -> Self {
         let Shared { clock, seed, faults, .. } = shared;
         Self {
             engine,
@@ -126,7 +131,7 @@ impl<'a> Transaction<'a> {
             seed: *seed,
             faults: *faults,
             mark,
-            items: HashMap::new(),
+            items: HashMap::with_capacity(ops),
             strays: Vec::new(),
         }
     }
@@ -134,9 +139,9 @@ impl<'a> Transaction<'a> {
     /// Applies an operation; a failure leaves the picture as it was.
     pub(crate) fn apply(&mut self, op: Op) -> Result<Answer> {
         match op {
-            Op::Save(save) => self.save(save),
-            Op::Delete { key, condition } => self.delete(&key, condition),
-            Op::Touch { key, expires_at } => self.touch(&key, expires_at),
+            Op::Save(save) => self.save(*save),
+            Op::Delete { key, condition } => self.delete(key, condition),
+            Op::Touch { key, expires_at } => self.touch(key, expires_at),
             Op::Sweep { entries } => self.sweep(entries),
         }
     }
@@ -145,55 +150,57 @@ impl<'a> Transaction<'a> {
         let Save { key, data, encoding, expires_at, tags, condition, blob } = save;
         let now = self.clock.now();
         let version = next_version(self.mark, now);
-        let pending = self.pending(&key)?;
-        let current = match pending.current() {
+        let mut place = self.pending(key)?;
+        let current = match place.get().current() {
             // A damaged item can be replaced, but nothing can be said of its version or of its life.
             Err(_) if condition == Condition::None => None,
-            Err(why) => return Err(corrupted(&key, why.to_owned())),
+            Err(why) => return Err(corrupted(place.key(), why.to_owned())),
             Ok(current) => current.map(|stored| &*stored.metadata).filter(|metadata| metadata.is_live(now)),
         };
-        condition.check_save(current).map_err(|error| named(&key, error))?;
-        let request = SaveRequest { key: item_key(&key)?, data, encoding, expires_at, tags, condition };
+        condition.check_save(current).map_err(|error| named(place.key(), error))?;
+        let request =
+            SaveRequest { key: item_key(place.key())?, data, encoding, expires_at, tags, condition };
         let (data, metadata) = request.into_item(current, now, version);
         let metadata = Arc::new(metadata);
         let payload = match &blob {
             Some(new) => Payload::File(new.blob),
             None => Payload::Inline(data),
         };
-        pending.after = Some(After::Item(Stored { metadata: Arc::clone(&metadata), payload }, blob));
+        place.get_mut().after = Some(After::Item(Stored { metadata: Arc::clone(&metadata), payload }, blob));
         self.mark = version;
         Ok(Answer::Saved(metadata))
     }
 
-    fn delete(&mut self, key: &[u8], condition: Condition) -> Result<Answer> {
+    fn delete(&mut self, key: Vec<u8>, condition: Condition) -> Result<Answer> {
         let now = self.clock.now();
-        let pending = self.pending(key)?;
-        let live = match pending.current() {
+        let mut place = self.pending(key)?;
+        let live = match place.get().current() {
             // There is something under the key, and afterwards there is nothing.
             Err(_) if condition == Condition::None => true,
-            Err(why) => return Err(corrupted(key, why.to_owned())),
+            Err(why) => return Err(corrupted(place.key(), why.to_owned())),
             Ok(current) => {
                 let live = current.map(|stored| &*stored.metadata).filter(|metadata| metadata.is_live(now));
-                condition.check_delete(live).map_err(|error| named(key, error))?
+                condition.check_delete(live).map_err(|error| named(place.key(), error))?
             }
         };
         if live {
-            pending.after = Some(After::Absent);
+            place.get_mut().after = Some(After::Absent);
         }
         Ok(Answer::Deleted(live))
     }
 
-    fn touch(&mut self, key: &[u8], expires_at: Option<Timestamp>) -> Result<Answer> {
+    fn touch(&mut self, key: Vec<u8>, expires_at: Option<Timestamp>) -> Result<Answer> {
         let now = self.clock.now();
         let version = next_version(self.mark, now);
-        let pending = self.pending(key)?;
-        let current = pending.current().map_err(|why| corrupted(key, why.to_owned()))?;
+        let mut place = self.pending(key)?;
+        let current = place.get().current().map_err(|why| corrupted(place.key(), why.to_owned()))?;
         let Some(stored) = current.filter(|stored| stored.metadata.is_live(now)) else {
             return Ok(Answer::Touched(None));
         };
         let metadata = Arc::new(stored.metadata.touched(expires_at, now, version));
         let touched = Stored { metadata: Arc::clone(&metadata), payload: stored.payload.clone() };
         // A file written in this very commit goes on belonging to the item.
+        let pending = place.get_mut();
         let blob = match pending.after.take() {
             Some(After::Item(_, blob)) => blob,
             _ => None,
@@ -212,8 +219,8 @@ impl<'a> Transaction<'a> {
                 report.orphans += 1;
                 continue;
             };
-            let seed = self.seed;
-            let pending = self.pending(&name.item())?;
+            let mut place = self.pending(name.item())?;
+            let pending = place.get_mut();
             // What cannot be read may be live: it stays until it is deleted or replaced by name.
             let Ok(current) = pending.current() else { continue };
             match current {
@@ -221,7 +228,8 @@ impl<'a> Transaction<'a> {
                     report += CleanupReport::new(1, stored.metadata.size);
                     pending.after = Some(After::Absent);
                 }
-                Some(stored) if Entries::of(&stored.metadata, seed).expires.as_ref() == Some(&entry) => {}
+                Some(stored) if Entry::expiry(&stored.metadata).is_some_and(|own| own.key(name) == entry) => {
+                }
                 _ => {
                     self.strays.push(entry);
                     report.orphans += 1;
@@ -231,12 +239,14 @@ impl<'a> Transaction<'a> {
         Ok(Answer::Swept(report))
     }
 
-    fn pending(&mut self, key: &[u8]) -> Result<&mut Pending> {
-        if !self.items.contains_key(key) {
-            let pending = Pending { before: read(self.engine, key)?, after: None };
-            self.items.insert(key.to_owned(), pending);
+    fn pending(&mut self, key: Vec<u8>) -> Result<OccupiedEntry<'_, Vec<u8>, Pending>> {
+        match self.items.entry(key) {
+            hash_map::Entry::Occupied(place) => Ok(place),
+            hash_map::Entry::Vacant(place) => {
+                let before = read(self.engine, place.key())?;
+                Ok(place.insert_entry(Pending { before, after: None }))
+            }
         }
-        self.items.get_mut(key).ok_or_else(|| failure(ErrorKind::Internal, "an item of a commit is gone"))
     }
 
     /// Writes all changes into a batch.
@@ -244,44 +254,41 @@ impl<'a> Transaction<'a> {
         for entry in &self.strays {
             batch.remove(Space::Expires, entry);
         }
+        let mut memory = Vec::new();
         for (key, pending) in &self.items {
             if let Some(after) = &pending.after {
-                self.write_item(batch, key, &pending.before, after);
+                self.write_indexes(batch, key, &pending.before, after, &mut memory);
+                write_record(batch, key, after_item(after), &mut memory);
+                write_files(batch, key, before_item(&pending.before), after_item(after));
             }
         }
     }
 
-    fn write_item(&self, batch: &mut Batch<'_>, key: &[u8], before: &Before, after: &After) {
-        let (old, new) = (before_item(before), after_item(after));
-        let old_entries = match before {
-            Before::Damaged(_) => find_entries(self.engine, key),
-            _ => old.map(|stored| listed(Entries::of(&stored.metadata, self.seed))).unwrap_or_default(),
-        };
-        let new_entries =
-            new.map(|stored| listed(Entries::of(&stored.metadata, self.seed))).unwrap_or_default();
-        for (space, entry) in old_entries.iter().filter(|entry| !new_entries.contains(entry)) {
-            let forgotten = self.faults.has(Fault::KeepIndexEntry) && *space == Space::Created;
-            if !(forgotten && new.is_none() && self.mark.is_multiple_of(16)) {
-                batch.remove(*space, entry);
+    fn write_indexes(
+        &self,
+        batch: &mut Batch<'_>,
+        key: &[u8],
+        before: &Before,
+        after: &After,
+        memory: &mut Vec<u8>,
+    ) {
+        let Some(name) = Name::of_item(key) else { return };
+        let all_of = |stored: &Stored| Entry::all_of(&stored.metadata, self.seed);
+        let old = before_item(before).map(all_of).unwrap_or_default();
+        let new = after_item(after).map(all_of).unwrap_or_default();
+        if let Before::Damaged(_) = before {
+            remove_all_entries(self.engine, batch, name, &new);
+        }
+        for entry in old.iter().filter(|entry| !new.contains(entry)) {
+            let forgotten = self.faults.has(Fault::KeepIndexEntry) && entry.space == Space::Created;
+            if !(forgotten && new.is_empty() && self.mark.is_multiple_of(16)) {
+                batch.remove(entry.space, entry.key_in(name, memory));
             }
         }
-        for (space, entry) in new_entries.iter().filter(|entry| !old_entries.contains(entry)) {
-            let left_out = self.faults.has(Fault::SkipIndexEntry) && *space == Space::Tags;
+        for entry in new.iter().filter(|entry| !old.contains(entry)) {
+            let left_out = self.faults.has(Fault::SkipIndexEntry) && entry.space == Space::Tags;
             if !(left_out && self.mark.is_multiple_of(16)) {
-                batch.put(*space, entry, &[]);
-            }
-        }
-        match new {
-            Some(stored) => batch.put(Space::Items, key, &stored.encode(key)),
-            None => batch.remove(Space::Items, key),
-        }
-        let (old_file, new_file) = (old.and_then(Stored::file), new.and_then(Stored::file));
-        if old_file != new_file {
-            if let Some(file) = old_file {
-                batch.remove(Space::Blobs, &file.id.to_bytes());
-            }
-            if let Some(file) = new_file {
-                batch.put(Space::Blobs, &file.id.to_bytes(), key);
+                batch.put(entry.space, entry.key_in(name, memory), &[]);
             }
         }
     }
@@ -348,23 +355,33 @@ fn item_key(key: &[u8]) -> Result<storage_core::ItemKey<'_>> {
     Name::of_item(key).ok_or_else(|| failure(ErrorKind::Internal, "an item key is not one"))?.item_key()
 }
 
-type Listed = Vec<(Space, Vec<u8>)>;
-
-fn listed(entries: Entries) -> Listed {
-    let Entries { tags, created, updated, expires } = entries;
-    let mut list = Listed::with_capacity(tags.len() + 3);
-    list.extend(tags.into_iter().map(|entry| (Space::Tags, entry)));
-    list.push((Space::Created, created));
-    list.push((Space::Updated, updated));
-    list.extend(expires.map(|entry| (Space::Expires, entry)));
-    list
+fn write_record(batch: &mut Batch<'_>, key: &[u8], new: Option<&Stored>, memory: &mut Vec<u8>) {
+    match new {
+        Some(stored) => {
+            stored.encode_into(key, memory);
+            batch.put(Space::Items, key, memory);
+        }
+        None => batch.remove(Space::Items, key),
+    }
 }
 
-/// All index entries that name an item, by looking at every entry there is: the record that would tell is damaged.
-fn find_entries(engine: &Engine, key: &[u8]) -> Listed {
+fn write_files(batch: &mut Batch<'_>, key: &[u8], old: Option<&Stored>, new: Option<&Stored>) {
+    let (old, new) = (old.and_then(Stored::file), new.and_then(Stored::file));
+    if old == new {
+        return;
+    }
+    if let Some(file) = old {
+        batch.remove(Space::Blobs, &file.id.to_bytes());
+    }
+    if let Some(file) = new {
+        batch.put(Space::Blobs, &file.id.to_bytes(), key);
+    }
+}
+
+/// Removes all index entries that name an item but `kept`, by looking at every entry there is: the record that would tell is
+/// damaged.
+fn remove_all_entries(engine: &Engine, batch: &mut Batch<'_>, name: Name<'_>, kept: &[Entry]) {
     let view = engine.view();
-    let name = Name::of_item(key);
-    let mut found = HashSet::new();
     for space in Space::INDEXES {
         for guard in view.prefix(space, &[]) {
             // A block of an index that cannot be read does not keep anyone from getting rid of a damaged item.
@@ -374,10 +391,10 @@ fn find_entries(engine: &Engine, key: &[u8]) -> Listed {
             };
             let owner =
                 if space == Space::Tags { Name::of_tag_entry(&entry) } else { Name::of_time_entry(&entry) };
-            if owner.is_some() && owner == name {
-                found.insert((space, entry.to_vec()));
+            let is_kept = || kept.iter().any(|kept| kept.space == space && kept.key(name) == *entry);
+            if owner == Some(name) && !is_kept() {
+                batch.remove(space, &entry);
             }
         }
     }
-    found.into_iter().collect()
 }

@@ -2,59 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use storage_core::Result;
+use storage_core::{Damaged, Result, VerifyReport};
 
 use crate::{
     blobs::BlobId,
     engine::{Engine, Space, View},
     error::engine_error,
     item::Stored,
-    keys::{Entries, Name},
+    keys::{Entry, Name},
     reads::{Pace, decode},
 };
 
-/// What [`FsProvider::verify`](crate::FsProvider::verify) found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct VerifyReport {
-    /// Items whose record, payload and index entries are whole.
-    pub intact: u64,
-    /// What is damaged.
-    pub damaged: Vec<Damaged>,
-}
-
-impl VerifyReport {
-    /// Whether nothing is damaged.
-    pub fn is_clean(&self) -> bool {
-        self.damaged.is_empty()
+/// Damage of the item whose entry has this key.
+pub(crate) fn damaged_item(key: &[u8], what: impl Into<String>) -> Damaged {
+    let mut damaged = Damaged::of_store(what);
+    if let Some(name) = Name::of_item(key) {
+        damaged.content_type = Some(name.content_type.to_owned());
+        damaged.key = Some(name.key.to_owned());
     }
-}
-
-/// One thing that is damaged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Damaged {
-    /// The content type of the item, if it is known.
-    pub content_type: Option<String>,
-    /// The key of the item, if it is known.
-    pub key: Option<String>,
-    /// What is wrong.
-    pub what: String,
-}
-
-impl Damaged {
-    pub(crate) fn of_item(key: &[u8], what: impl Into<String>) -> Self {
-        let name = Name::of_item(key);
-        Self {
-            content_type: name.map(|name| name.content_type.to_owned()),
-            key: name.map(|name| name.key.to_owned()),
-            what: what.into(),
-        }
-    }
-
-    fn of_store(what: impl Into<String>) -> Self {
-        Self { content_type: None, key: None, what: what.into() }
-    }
+    damaged
 }
 
 /// Reads everything. Blocks.
@@ -94,7 +60,7 @@ impl Check<'_> {
             if !unread.contains(&key)
                 && let Err(error) = decode(&key, self.view.get(Space::Items, &key))
             {
-                self.report.damaged.push(Damaged::of_item(&key, error.message()));
+                self.report.damaged.push(damaged_item(&key, error.message()));
                 unread.insert(key);
             }
         }
@@ -113,7 +79,7 @@ impl Check<'_> {
         if found.is_empty() {
             self.report.intact += 1;
         }
-        self.report.damaged.extend(found.into_iter().map(|what| Damaged::of_item(key, what)));
+        self.report.damaged.extend(found.into_iter().map(|what| damaged_item(key, what)));
         Ok(())
     }
 
@@ -137,12 +103,10 @@ impl Check<'_> {
                 faults.push("the payload file is not listed".into());
             }
         }
-        let entries = Entries::of(&stored.metadata, self.pace.shared().seed);
-        let expected = entries.tags.iter().map(|entry| (Space::Tags, entry));
-        let expected =
-            expected.chain([(Space::Created, &entries.created), (Space::Updated, &entries.updated)]);
-        for (space, entry) in expected.chain(entries.expires.iter().map(|entry| (Space::Expires, entry))) {
-            match self.view.get(space, entry) {
+        let name = Name::from(&*stored.metadata);
+        for entry in Entry::all_of(&stored.metadata, self.pace.shared().seed) {
+            let space = entry.space;
+            match self.view.get(space, &entry.key(name)) {
                 Ok(Some(_)) => {}
                 Ok(None) => faults.push(format!("an entry of the index {space:?} is missing")),
                 Err(cause) => {
@@ -179,7 +143,7 @@ impl Check<'_> {
             };
             if !unread.contains(&key) && !self.is_accounted_for(space, &entry, &key) {
                 let what = format!("the index {space:?} holds an entry that does not belong to the item");
-                self.report.damaged.push(Damaged::of_item(&key, what));
+                self.report.damaged.push(damaged_item(&key, what));
             }
         }
         Ok(())
@@ -187,13 +151,9 @@ impl Check<'_> {
 
     fn is_accounted_for(&self, space: Space, entry: &[u8], key: &[u8]) -> bool {
         let Ok(Some(stored)) = decode(key, self.view.get(Space::Items, key)) else { return false };
-        let entries = Entries::of(&stored.metadata, self.pace.shared().seed);
-        match space {
-            Space::Tags => entries.tags.iter().any(|own| own == entry),
-            Space::Created => entries.created == entry,
-            Space::Updated => entries.updated == entry,
-            _ => entries.expires.as_deref() == Some(entry),
-        }
+        let name = Name::from(&*stored.metadata);
+        let own = Entry::all_of(&stored.metadata, self.pace.shared().seed);
+        own.iter().any(|own| own.space == space && own.key(name) == entry)
     }
 
     /// Finds listed payload files that no item names.
@@ -212,14 +172,14 @@ impl Check<'_> {
                 Ok(stored) => stored.and_then(|stored| stored.file()).map(|file| file.id),
                 Err(_) if unread.contains(&*key) => continue,
                 Err(error) => {
-                    self.report.damaged.push(Damaged::of_item(&key, error.message()));
+                    self.report.damaged.push(damaged_item(&key, error.message()));
                     continue;
                 }
             };
             if named != BlobId::from_bytes(&id) {
                 self.report
                     .damaged
-                    .push(Damaged::of_item(&key, "a payload file is listed that the item does not name"));
+                    .push(damaged_item(&key, "a payload file is listed that the item does not name"));
             }
         }
         Ok(())

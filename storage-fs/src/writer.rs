@@ -132,7 +132,7 @@ impl Writer {
     /// Applies operations and commits them.
     fn apply(&mut self, engine: &Engine, entries: Vec<Entry>, fits: Fits) -> Vec<(Reply, Result<Answer>)> {
         let shared = Arc::clone(&self.shared);
-        let mut transaction = Transaction::new(engine, &shared, self.state.mark);
+        let mut transaction = Transaction::new(engine, &shared, self.state.mark, entries.len());
         let mut answers = Vec::with_capacity(entries.len());
         for entry in entries.into_iter().filter(Entry::claim) {
             let (op, reply) = entry.split();

@@ -106,8 +106,8 @@ async fn one_flipped_bit_in_a_journal_is_reported_and_salvaged() {
                 reported += 1;
                 let report = FsProvider::salvage(&broken).await.unwrap();
                 assert_eq!(report.unreadable_places, 1, "bit {at}: {report:?}");
-                // Mostly one batch is lost; a flipped length was seen to take the next few with it.
-                assert!(report.recovered >= ITEMS as u64 / 2, "bit {at}: {report:?}");
+                // No more than one batch is lost, and thereby an item that was saved for the first time in it.
+                assert!(report.recovered >= ITEMS as u64 - 1, "bit {at}: {report:?}");
                 assert!(report.originals.join("engine").is_dir());
                 check(&broken, true).await.unwrap();
                 let store = open(&broken).await;

@@ -2,10 +2,14 @@
 
 mod batch;
 mod builder;
+#[cfg(feature = "config")]
+pub mod config;
 mod dispatch;
 mod expiry;
 mod explain;
 mod lifecycle;
+#[cfg(any(feature = "lua54", feature = "luau"))]
+pub mod lua;
 mod manager;
 mod merge;
 mod monitor;
@@ -18,6 +22,8 @@ mod patterns;
 pub mod prometheus;
 mod routes;
 mod save;
+#[cfg(feature = "script")]
+pub mod script;
 mod search;
 mod series;
 mod source;
@@ -29,11 +35,15 @@ mod view;
 pub use storage_fs as fs;
 #[cfg(feature = "memory")]
 pub use storage_memory as memory;
+#[cfg(feature = "redis")]
+pub use storage_redis as redis;
 
 #[cfg(feature = "fs")]
 pub use storage_fs::{Durability, FsConfig, FsProvider};
 #[cfg(feature = "memory")]
 pub use storage_memory::{MemoryConfig, MemoryProvider, WhenFull};
+#[cfg(feature = "redis")]
+pub use storage_redis::{RedisConfig, RedisProvider};
 
 pub use storage_core::*;
 

@@ -5,7 +5,8 @@ mod support;
 
 use std::sync::Arc;
 
-use storage_manager::{ErrorKind, ManualClock, StorageProvider, UnifiedStorageManager};
+use futures_util::TryStreamExt;
+use storage_manager::{ErrorKind, ManualClock, StorageProvider, StorageQuery, UnifiedStorageManager};
 use support::{Puppet, memory};
 
 fn name_for(manager: &UnifiedStorageManager, content_type: &str) -> String {
@@ -33,7 +34,7 @@ async fn the_exact_route_wins_then_the_longest_prefix_then_the_fallback() {
         manager.save("k", expected, content_type).await.unwrap();
     }
     let vendors = manager.provider_for("image/vnd.y").unwrap();
-    assert_eq!(vendors.count(&storage_manager::StorageQuery::new()).await.unwrap(), 1);
+    assert_eq!(vendors.count(&StorageQuery::new()).await.unwrap(), 1);
     assert_eq!(manager.routes(), ["*", "image/*", "image/png", "image/vnd.*"]);
 }
 
@@ -120,6 +121,31 @@ async fn unregister_gives_the_provider_back_open_and_whole() {
 
 /// Two `Arc`s of one provider, one behind a trait object, reach the manager inside two different allocations. They once
 /// counted as two providers.
+/// As the README says: a move of a route moves no items.
+#[tokio::test]
+async fn after_a_move_only_queries_without_content_type_find_what_the_old_provider_holds() {
+    let clock = ManualClock::default();
+    let manager = UnifiedStorageManager::builder()
+        .register("session", memory(&clock))
+        .register("report", memory(&clock))
+        .build()
+        .unwrap();
+    manager.save("k", "old", "session").await.unwrap();
+    manager.register_provider("session-archive", manager.unregister("session").unwrap()).unwrap();
+    manager.register_provider("session", memory(&clock)).unwrap();
+    assert!(manager.load::<String>("k", "session").await.unwrap().is_none());
+    manager.save("k", "new", "session").await.unwrap();
+
+    let of_session = StorageQuery::new().content_type("session");
+    let found = |query| manager.search::<String>(query).map_ok(|hit| hit.item.data).try_collect::<Vec<_>>();
+    assert_eq!(found(of_session.clone()).await.unwrap(), ["new"]);
+    assert_eq!(manager.count(&of_session).await.unwrap(), 1);
+    let mut all = found(StorageQuery::new()).await.unwrap();
+    all.sort();
+    assert_eq!(all, ["new", "old"]);
+    assert_eq!(manager.count(&StorageQuery::new()).await.unwrap(), 2);
+}
+
 #[tokio::test]
 async fn one_provider_under_several_routes_stays_one() {
     let clock = ManualClock::default();

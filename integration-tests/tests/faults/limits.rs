@@ -10,11 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{Child, Job, Line, Model, Outcome, Plan, Settings, payload};
+use integration_tests::{Child, Job, Line, Plan, Settings, payload};
 use storage_core::{Condition, ErrorKind, SaveRequest, StorageItem, StorageProvider};
 use storage_fs::FsProvider;
 
-use crate::support::{PROGRAM, assert_holds, key, open, put, try_open};
+use crate::support::{Heard, PROGRAM, assert_holds, key, open, put, try_open};
 
 fn job(directory: &Path, plan: Plan) -> Job {
     Job { directory: directory.to_owned(), settings: Settings::default(), plan }
@@ -26,32 +26,24 @@ async fn fault_10_without_files_to_open_saves_are_unavailable_and_recover() {
     let root = temp.path().join("store");
     let limits = ["prlimit", "--nofile=200"];
     let mut child = Child::start_with(&limits, PROGRAM, &job(&root, Plan::FewFiles { files: 1 }));
-    let (mut model, mut scarce, mut acknowledged) = (Model::default().failures_allowed(), 0, 0);
+    let mut heard = Heard::new();
     while let Some(line) = child.line() {
-        match line {
-            Line::Intent(task, entries) => model.intend(task, entries),
-            Line::Answer(task, outcomes) => {
-                for outcome in &outcomes {
-                    match outcome {
-                        Outcome::Failed(kind, text) => {
-                            assert_eq!(kind, "Unavailable", "{text}");
-                            scarce += 1;
-                        }
-                        _ => acknowledged += 1,
-                    }
-                }
-                model.acknowledge(task, outcomes).unwrap();
-            }
-            Line::Opened | Line::Closed => {}
-            other => panic!("{other:?} {}", child.errors()),
+        match heard.take(line).unwrap() {
+            None | Some(Line::Opened | Line::Closed) => {}
+            Some(other) => panic!("{other:?} {}", child.errors()),
         }
     }
+    let Heard { model, acknowledged, failed } = heard;
     assert!(child.wait().success(), "{}", child.errors());
-    assert!(scarce > 0, "the files were never scarce");
+    assert!(!failed.is_empty(), "the files were never scarce");
+    for (kind, text) in &failed {
+        assert_eq!(kind, "Unavailable", "{text}");
+    }
     assert!(acknowledged >= 24, "saves did not recover: {acknowledged}");
     let store = open(&root).await;
     let now = storage_core::Clock::now(&storage_core::SystemClock);
     integration_tests::check(&store, &model, now).await.unwrap();
+    integration_tests::scrub(&store).await.unwrap();
     store.close().await.unwrap();
 }
 

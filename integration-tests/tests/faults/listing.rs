@@ -14,8 +14,14 @@ fn every_fault_test_is_listed_and_every_listed_one_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let listed = names(&fs::read_to_string(root.join("../docs/RELIABILITY.md")).unwrap());
     let mut existing = BTreeSet::new();
-    for entry in fs::read_dir(root.join("tests/faults")).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+    let folders = ["tests/faults", "tests/redis", "../storage-manager/tests/lua_abuse"];
+    let folders = folders.map(|folder| fs::read_dir(root.join(folder)).unwrap());
+    for entry in folders.into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
+        let text = fs::read_to_string(path).unwrap();
         let tests = text.lines().filter(|line| line.starts_with("fn ") || line.starts_with("async fn "));
         existing.extend(tests.flat_map(names));
     }

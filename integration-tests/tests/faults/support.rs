@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{HeldClock, Mount, Settings, payload};
+use integration_tests::{HeldClock, Line, Model, Mount, Outcome, Settings, payload};
 use storage_core::{ItemKey, SaveRequest, StorageItem, StorageProvider};
 use storage_fs::FsProvider;
 use tempfile::TempDir;
@@ -27,6 +27,42 @@ pub(crate) fn seed() -> u64 {
 pub(crate) fn number_from(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
+}
+
+/// What a child has said whose calls may fail.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) model: Model,
+    pub(crate) acknowledged: u32,
+    /// Kind and text of each failure.
+    pub(crate) failed: Vec<(String, String)>,
+}
+
+impl Heard {
+    pub(crate) fn new() -> Self {
+        Self { model: Model::default().failures_allowed(), acknowledged: 0, failed: Vec::new() }
+    }
+
+    /// Takes an intent or an answer in, and hands any other line back.
+    ///
+    /// # Errors
+    /// An answer that the model rules out.
+    pub(crate) fn take(&mut self, line: Line) -> Result<Option<Line>, String> {
+        match line {
+            Line::Intent(task, entries) => self.model.intend(task, entries),
+            Line::Answer(task, outcomes) => {
+                for outcome in &outcomes {
+                    match outcome {
+                        Outcome::Failed(kind, text) => self.failed.push((kind.clone(), text.clone())),
+                        _ => self.acknowledged += 1,
+                    }
+                }
+                self.model.acknowledge(task, outcomes)?;
+            }
+            other => return Ok(Some(other)),
+        }
+        Ok(None)
+    }
 }
 
 /// A scratch folder in memory where the machine allows it: what is not about syncing need not wait for a disk.

@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use integration_tests::{Child, Job, Line, Model, Outcome, Plan, Settings, can_trace, unavailable};
+use integration_tests::{Child, Job, Line, Model, Plan, Settings, can_trace, unavailable};
 
-use crate::support::PROGRAM;
+use crate::support::{Heard, PROGRAM};
 
 const CALLS: u32 = 16;
 
 /// How a run with one failing system call went.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Run {
     acknowledged: u32,
     failed: Vec<(String, String)>,
@@ -25,31 +25,21 @@ fn run(directory: &Path, fault: &str) -> Run {
     let traced = format!("trace={}", fault.split(':').next().unwrap());
     let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &traced, "-e", &inject];
     let mut child = Child::start_with(&strace, PROGRAM, &job(Plan::Sequence { calls: CALLS }));
-    let (mut run, mut model) = (Run::default(), Model::default().failures_allowed());
+    let (mut heard, mut not_opened) = (Heard::new(), None);
     while let Some(line) = child.line() {
-        match line {
-            Line::Intent(task, entries) => model.intend(task, entries),
-            Line::Answer(task, outcomes) => {
-                for outcome in &outcomes {
-                    match outcome {
-                        Outcome::Failed(kind, text) => run.failed.push((kind.clone(), text.clone())),
-                        _ => run.acknowledged += 1,
-                    }
-                }
-                model.acknowledge(task, outcomes).unwrap_or_else(|why| panic!("{fault}: {why}"));
-            }
-            Line::NotOpened(kind, text) => run.not_opened = Some((kind, text)),
+        match heard.take(line).unwrap_or_else(|why| panic!("{fault}: {why}")) {
+            Some(Line::NotOpened(kind, text)) => not_opened = Some((kind, text)),
             // That a store which could not sync is not closed in good order is right.
-            Line::Disagrees(why) if why.starts_with("close") => {}
-            Line::Disagrees(why) => panic!("{fault}: {why}"),
+            Some(Line::Disagrees(why)) if why.starts_with("close") => {}
+            Some(Line::Disagrees(why)) => panic!("{fault}: {why}"),
             _ => {}
         }
     }
     child.wait();
     let errors = child.errors();
     assert!(!errors.contains("panicked"), "{fault}: {errors}");
-    check(directory, &model, fault);
-    run
+    check(directory, &heard.model, fault);
+    Run { acknowledged: heard.acknowledged, failed: heard.failed, not_opened }
 }
 
 /// A child that nobody harms finds the last durable state.

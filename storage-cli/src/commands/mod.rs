@@ -4,6 +4,8 @@ pub(crate) mod cleanup;
 pub(crate) mod count;
 pub(crate) mod delete;
 pub(crate) mod load;
+#[cfg(any(feature = "lua54", feature = "luau"))]
+pub(crate) mod lua;
 pub(crate) mod save;
 pub(crate) mod search;
 pub(crate) mod stats;

@@ -8,7 +8,12 @@ use crate::{
     app,
     args::Search,
     error::{Failure, Status},
-    output::{Out, human, json::Document, note, table::Table},
+    output::{
+        Out, human,
+        json::{self, Document},
+        note,
+        table::Table,
+    },
     store::Store,
     target::{Access, Target},
 };
@@ -102,7 +107,10 @@ impl List {
     fn print(&self, item: &StorageItem, out: &mut Out) -> Result<(), Failure> {
         let Some(table) = &self.table else { return out.document(&Document::new(item)?) };
         let mut row = cells(&item.metadata, SystemClock.now());
-        row.push(excerpt(&item.data));
+        row.push(match json::script_value(item)? {
+            Some(value) => excerpt(json::text(&value)?.as_bytes()),
+            None => excerpt(&item.data),
+        });
         table.row(&row, out)
     }
 }

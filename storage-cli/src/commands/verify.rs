@@ -1,7 +1,7 @@
 //! `storage verify`.
 
 use serde::Serialize;
-use storage_manager::fs::{Damaged, VerifyReport};
+use storage_manager::{Damaged, VerifyReport};
 
 use crate::{
     error::{Failure, Status},

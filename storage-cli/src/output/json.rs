@@ -5,7 +5,10 @@ use std::str;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use storage_manager::{Encoding, StorageItem, StorageMetadata};
+use storage_manager::{
+    Encoding, StorageItem, StorageMetadata,
+    script::{self, ScriptLimits, ScriptValue},
+};
 
 use crate::error::Failure;
 
@@ -16,11 +19,12 @@ pub(crate) struct Document<'a> {
     metadata: &'a StorageMetadata,
 }
 
-/// Data as JSON: the value itself for JSON, else text, else base64.
+/// Data as JSON: the value itself for JSON and for what scripts stored, else text, else base64.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Data<'a> {
     Value(Box<RawValue>),
+    Script(ScriptValue),
     Text(&'a str),
     Bytes { base64: String },
 }
@@ -29,11 +33,13 @@ impl<'a> Document<'a> {
     /// The document of an item.
     ///
     /// # Errors
-    /// The item is stored as JSON, but its data is none.
+    /// The item is stored as JSON or as a script's value, but its data is none.
     pub(crate) fn new(item: &'a StorageItem) -> Result<Self, Failure> {
         let metadata = &*item.metadata;
         let data = if metadata.encoding == Encoding::JSON {
             Data::Value(value(&item.data).ok_or_else(|| not_json(metadata))?)
+        } else if let Some(value) = script_value(item)? {
+            Data::Script(value)
         } else {
             match str::from_utf8(&item.data) {
                 Ok(text) => Data::Text(text),
@@ -42,6 +48,26 @@ impl<'a> Document<'a> {
         };
         Ok(Self { data, metadata })
     }
+}
+
+/// The value of an item that a script stored; `None` for any other item.
+///
+/// # Errors
+/// The item is stored as a script's value, but its data is none.
+pub(crate) fn script_value(item: &StorageItem) -> Result<Option<ScriptValue>, Failure> {
+    // A script may have been allowed more than others are; what is stored can be shown.
+    const LIMITS: ScriptLimits =
+        ScriptLimits { depth: ScriptLimits::MOST_DEPTH, nodes: usize::MAX, bytes: usize::MAX };
+    if item.metadata.encoding.as_str() != script::ENCODING {
+        return Ok(None);
+    }
+    Ok(Some(script::decode_item(item, LIMITS)?))
+}
+
+/// A document as JSON on one line.
+pub(crate) fn text(document: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(document)
+        .map_err(|error| Failure::io("the answer cannot be written as JSON", &error.into()))
 }
 
 /// Whether these bytes are one JSON value.

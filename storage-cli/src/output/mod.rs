@@ -48,9 +48,7 @@ impl Out {
 
     /// Writes a JSON document on a line of its own.
     pub(crate) fn document(&mut self, document: &impl Serialize) -> Result<(), Failure> {
-        let text = serde_json::to_string(document)
-            .map_err(|error| Failure::io("the answer cannot be written as JSON", &error.into()))?;
-        self.line(text)
+        self.line(json::text(document)?)
     }
 
     /// Hands everything written so far to the reader.

@@ -189,7 +189,7 @@ fn no_command_at_all_shows_the_help() {
 fn store_urls_are_checked_and_their_secrets_kept() {
     let sandbox = Sandbox::new();
     for (url, why) in [
-        ("redis://user:S3CR3T@host/0", "redis:"),
+        ("redis+unknown://user:S3CR3T@host/0", "redis+unknown:"),
         ("postgres://user:S3CR3T@host/db", "fs:DIR"),
         ("S3CR3T", "no scheme"),
         ("", "no scheme"),
@@ -206,6 +206,27 @@ fn store_urls_are_checked_and_their_secrets_kept() {
         failed.is(2, "Usage", "redis://");
         assert!(!format!("{failed:?}").contains("S3CR3T"), "{failed:?}");
     }
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn urls_of_servers_are_checked_and_their_secrets_kept() {
+    let sandbox = Sandbox::new();
+    for (url, why) in [
+        ("redis://user:S3CR3T@host/zero", "database"),
+        ("redis://user:S3CR3T@host?pasword=S3CR3T", "pasword"),
+        ("redis://user:S3CR3T@host?buckets=0", "buckets"),
+        ("redis+cluster://user:S3CR3T@a,b/1", "database"),
+        ("redis+sentinel://user:S3CR3T@a,b", "service"),
+    ] {
+        let failed = sandbox.fails(&["--store", url, "count"]);
+        failed.is(2, "Usage", why);
+        assert!(!format!("{failed:?}").contains("S3CR3T"), "{failed:?}");
+    }
+    // Nobody listens on the first port.
+    let failed = sandbox.fails(&["--store", "redis://user:S3CR3T@127.0.0.1:1", "count"]);
+    failed.is(4, "Unavailable", "nobody listens");
+    assert!(!format!("{failed:?}").contains("S3CR3T"), "{failed:?}");
 }
 
 #[test]

@@ -14,6 +14,11 @@ mod demo;
 mod filters;
 mod items;
 mod json;
+#[cfg(any(feature = "lua54", feature = "luau"))]
+mod lua;
 mod mounts;
 mod processes;
 mod sandbox;
+mod script_values;
+#[cfg(feature = "redis")]
+mod servers;

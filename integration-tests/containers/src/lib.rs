@@ -1,0 +1,1 @@
+//! Tests of providers against servers in containers: see `tests/`.

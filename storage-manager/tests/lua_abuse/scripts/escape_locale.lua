@@ -1,0 +1,2 @@
+-- ends: finished
+if pcall(function() return os.setlocale("C") end) then print("ESCAPED: os.setlocale") end

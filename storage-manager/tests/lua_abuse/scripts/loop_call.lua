@@ -1,0 +1,2 @@
+-- ends: time
+setmetatable({}, { __call = function() while true do end end })()

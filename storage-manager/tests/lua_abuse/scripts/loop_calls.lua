@@ -1,0 +1,3 @@
+-- ends: time
+local function nothing() end
+while true do nothing() end

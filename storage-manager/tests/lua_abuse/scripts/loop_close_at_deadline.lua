@@ -1,0 +1,3 @@
+-- ends: time raised
+local resource <close> = setmetatable({}, { __close = function() while true do end end })
+while true do end

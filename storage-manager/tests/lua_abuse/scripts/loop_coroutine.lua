@@ -1,0 +1,2 @@
+-- ends: raised
+coroutine.wrap(function() while true do end end)()

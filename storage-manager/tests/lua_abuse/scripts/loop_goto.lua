@@ -1,0 +1,4 @@
+-- ends: time raised
+-- Luau has no goto.
+::again::
+goto again

@@ -1,0 +1,2 @@
+-- ends: time
+("x"):gsub(".", function() while true do end end)

@@ -1,0 +1,2 @@
+-- ends: raised
+load("while true do end")()

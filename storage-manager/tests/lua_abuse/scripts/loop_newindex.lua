@@ -1,0 +1,3 @@
+-- ends: time
+local value = setmetatable({}, { __newindex = function() while true do end end })
+value.x = 1

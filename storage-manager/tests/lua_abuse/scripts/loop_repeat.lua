@@ -1,0 +1,2 @@
+-- ends: time
+repeat until false

@@ -1,0 +1,2 @@
+-- ends: time
+table.sort({ 3, 2, 1, 5, 4 }, function() while true do end end)

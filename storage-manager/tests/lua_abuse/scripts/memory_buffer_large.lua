@@ -1,0 +1,2 @@
+-- ends: raised memory time
+print(buffer.create(2 ^ 30))

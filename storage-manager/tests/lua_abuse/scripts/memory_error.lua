@@ -1,0 +1,2 @@
+-- ends: raised memory time
+error(("x"):rep(2 ^ 23))

@@ -1,0 +1,6 @@
+-- ends: memory time
+local list = {}
+while true do
+    local captured = {}
+    list[#list + 1] = function() return captured end
+end

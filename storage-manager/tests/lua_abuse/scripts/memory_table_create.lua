@@ -1,0 +1,2 @@
+-- ends: raised memory time
+print(#table.create(2 ^ 26, 0))

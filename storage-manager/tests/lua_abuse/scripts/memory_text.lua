@@ -1,0 +1,3 @@
+-- ends: memory time
+local text = "x"
+while true do text = text .. text end

@@ -1,0 +1,2 @@
+-- ends: memory raised time
+print(#("x"):rep(1000000000))

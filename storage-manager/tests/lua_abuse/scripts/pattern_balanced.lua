@@ -1,0 +1,2 @@
+-- ends: time
+while true do print(("("):rep(200000):find("%b()")) end

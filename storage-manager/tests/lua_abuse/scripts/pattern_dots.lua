@@ -1,0 +1,2 @@
+-- ends: time
+print(("a"):rep(30000):find((".-"):rep(20) .. "b"))

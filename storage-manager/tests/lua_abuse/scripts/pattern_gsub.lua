@@ -1,0 +1,2 @@
+-- ends: time
+print(("a"):rep(30000):gsub((".-"):rep(12) .. "b", ""))

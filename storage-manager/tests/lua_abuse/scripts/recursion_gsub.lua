@@ -1,0 +1,3 @@
+-- ends: raised memory time
+local function deeper() return (("x"):gsub(".", deeper)) end
+deeper()

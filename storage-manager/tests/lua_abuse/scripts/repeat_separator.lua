@@ -1,0 +1,2 @@
+-- ends: raised memory time finished
+print(#(""):rep(2 ^ 30, ","))

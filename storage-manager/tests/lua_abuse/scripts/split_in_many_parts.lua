@@ -1,0 +1,3 @@
+-- ends: raised memory time
+local text = (", "):rep(2 ^ 21)
+while true do text:split(", ") end

@@ -1,0 +1,4 @@
+-- ends: raised time
+local list = {}
+for i = 1, 700000 do list[i] = i end
+while true do table.find(list, 0) end
