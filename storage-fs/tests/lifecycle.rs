@@ -3,18 +3,19 @@
 
 mod support;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, process::Child, time::Duration};
 
 use storage_core::{Condition, ErrorKind, Health, ManualClock, SaveRequest, StorageProvider, StorageQuery};
 use storage_fs::{Durability, FsConfig, FsProvider};
-use support::{child, child_argument, copy, eventually, key, load, open, open_error, open_with, save};
+use support::{child, child_argument, eventually, key, load, open, open_error, open_with, save};
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_close_after_drop_and_after_a_kill() {
     let temp = tempfile::tempdir().unwrap();
-    let path = temp.path().join("store");
     let large = vec![7; 300_000];
     for durability in [Durability::Immediate, Durability::Buffered] {
+        let folder = temp.path().join(format!("{durability:?}"));
+        let path = folder.join("store");
         let config = FsConfig { durability, ..FsConfig::default() };
         let store = open_with(&path, config.clone()).await.unwrap();
         save(&store, "a", "one").await.unwrap();
@@ -25,15 +26,10 @@ async fn what_was_acknowledged_is_there_after_close_after_drop_and_after_a_kill(
         save(&store, "a", "two").await.unwrap();
         drop(store);
 
-        let store = open_with(&path, config).await.unwrap();
-        save(&store, "b", "three").await.unwrap();
-        let killed = temp.path().join(format!("killed-{durability:?}"));
-        copy(&path, &killed);
-        drop(store);
-
-        let store = open(&killed).await;
+        kill(holder_of(&folder));
+        let store = open(&path).await;
         assert_eq!(load(&store, "a").await.unwrap().unwrap(), b"two");
-        assert_eq!(load(&store, "b").await.unwrap().unwrap(), b"three");
+        assert_eq!(load(&store, "b").await.unwrap().unwrap(), b"held");
         assert_eq!(load(&store, "large").await.unwrap().unwrap(), large);
         let report = store.verify().await.unwrap();
         assert!(report.is_clean(), "{report:?}");
@@ -98,15 +94,25 @@ async fn a_second_handle_is_locked_out_at_once_until_the_first_is_closed() {
 #[tokio::test]
 async fn a_second_process_is_locked_out_until_the_first_is_killed() {
     let temp = tempfile::tempdir().unwrap();
-    let mut holder = child("hold_a_store", temp.path().to_str().unwrap());
-    let ready = temp.path().join("ready");
-    eventually("the child opens the store", || ready.exists().then_some(()));
-    let error = open_error(&temp.path().join("store")).await;
+    let path = temp.path().join("store");
+    let holder = holder_of(temp.path());
+    let error = open_error(&path).await;
     assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+    kill(holder);
+    assert_eq!(load(&open(&path).await, "b").await.unwrap().unwrap(), b"held");
+}
+
+/// A process that has saved item `b` in the store of `folder` and keeps that store open.
+fn holder_of(folder: &Path) -> Child {
+    let holder = child("hold_a_store", folder.to_str().unwrap());
+    let ready = folder.join("ready");
+    eventually("the child saves its item", || ready.exists().then_some(()));
+    holder
+}
+
+fn kill(mut holder: Child) {
     holder.kill().unwrap();
     holder.wait().unwrap();
-    let store = open(&temp.path().join("store")).await;
-    assert_eq!(load(&store, "a").await.unwrap().unwrap(), b"held");
 }
 
 #[tokio::test]
@@ -114,8 +120,10 @@ async fn a_second_process_is_locked_out_until_the_first_is_killed() {
 async fn hold_a_store() {
     let Some(argument) = child_argument() else { return };
     let folder = Path::new(&argument);
-    let store = open(&folder.join("store")).await;
-    save(&store, "a", "held").await.unwrap();
+    let durability = if folder.ends_with("Buffered") { Durability::Buffered } else { Durability::Immediate };
+    let config = FsConfig { durability, ..FsConfig::default() };
+    let store = open_with(&folder.join("store"), config).await.unwrap();
+    save(&store, "b", "held").await.unwrap();
     fs::write(folder.join("ready"), "").unwrap();
     std::future::pending::<()>().await;
 }

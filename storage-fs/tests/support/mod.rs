@@ -40,30 +40,6 @@ pub(crate) async fn open_error(path: &Path) -> StorageError {
     }
 }
 
-/// Copies the directory of a store as it is at this moment: what a killed process leaves behind.
-pub(crate) fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            copy_sparsely(&entry.path(), &target);
-        }
-    }
-}
-
-/// Journals are mostly zeros that were allocated ahead; a few of them are as good as all.
-fn copy_sparsely(from: &Path, to: &Path) {
-    const PAGE: usize = 4_096;
-    const ZEROS: [u8; PAGE] = [0; PAGE];
-    let mut bytes = std::fs::read(from).unwrap();
-    let used = bytes.chunks(PAGE).rposition(|page| !ZEROS.starts_with(page)).map_or(0, |last| last + 1);
-    bytes.truncate((used + 1) * PAGE);
-    std::fs::write(to, &bytes).unwrap();
-}
-
 /// Runs one test of the calling test binary in a process of its own, with `FS_TEST_CHILD` set to `argument`.
 pub(crate) fn child(test: &str, argument: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
