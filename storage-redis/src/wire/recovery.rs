@@ -24,6 +24,9 @@ const MOST_REDIRECTIONS: u32 = 16;
 const MOST_REPLICAS: u32 = 3;
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
+/// A write that is sent this shortly before its deadline may miss its answer, which would make an outcome that is known, as
+/// nothing was applied, an unknown one.
+const TIME_FOR_AN_ANSWER: Duration = Duration::from_millis(50);
 
 /// A call that met with a setback, and what it went through.
 pub(super) struct Recovery<'a> {
@@ -155,7 +158,7 @@ impl<'a> Recovery<'a> {
     /// The cluster is busy with itself: once more after a short wait, until the deadline.
     async fn after_a_while(&mut self, text: &str) -> Result<Next> {
         let until = Instant::now() + self.wait;
-        if until >= self.deadline() {
+        if until + TIME_FOR_AN_ANSWER >= self.deadline() {
             return Err(server_error(text));
         }
         self.wait = (self.wait * 2).min(LONGEST_WAIT);
