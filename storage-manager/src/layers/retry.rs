@@ -1,10 +1,10 @@
 //! Calls that failed for a passing reason are sent again.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use metrics::counter;
-use storage_core::{Answer, ItemKey, Result, Retry as Verdict, StorageError, StorageProvider};
+use storage_core::{Answer, ErrorKind, ItemKey, Result, Retry as Verdict, StorageError, StorageProvider};
 use tokio::time::{self, Instant};
 use tower::retry::budget::{Budget as _, TpsBudget};
 
@@ -154,39 +154,48 @@ impl Guard for Retries {
         keys: &'a [ItemKey<'a>],
         attempt: impl Fn(Vec<usize>) -> Answer<'a, Vec<Result<T>>> + Send + Sync + 'a,
     ) -> Vec<Result<T>> {
-        let mut attempts = self.begin(call);
-        let mut answers = attempt((0..keys.len()).collect()).await;
-        loop {
-            let parts = attempts.parts_to_repeat(keys, &answers);
-            if parts.is_empty() || !attempts.next().await {
-                return answers;
-            }
-            let repeated = attempt(parts.clone()).await;
-            for (part, answer) in parts.into_iter().zip(repeated) {
-                if let Some(place) = answers.get_mut(part) {
-                    *place = answer;
+        let mut answers: Vec<Option<Result<T>>> = keys.iter().map(|_| None).collect();
+        for wave in waves(call, keys) {
+            let mut attempts = self.begin(call);
+            let mut parts = wave;
+            while !parts.is_empty() {
+                let mut failed = Vec::new();
+                for (part, answer) in parts.iter().zip(attempt(parts.clone()).await) {
+                    if answer.as_ref().is_err_and(|error| attempts.may_repeat(error)) {
+                        failed.push(*part);
+                    }
+                    if let Some(place) = answers.get_mut(*part) {
+                        *place = Some(answer);
+                    }
                 }
+                if failed.is_empty() || !attempts.next().await {
+                    break;
+                }
+                parts = failed;
             }
         }
+        let missing = || Err(StorageError::new(ErrorKind::Internal, "the provider answered too few parts"));
+        answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect()
     }
 }
 
-impl Attempts<'_> {
-    /// The failed parts of a batch that are worth another attempt, in order.
-    ///
-    /// The parts of a batch are applied in order, so a write is not repeated once a later write of the same item is settled.
-    fn parts_to_repeat<T>(&self, keys: &[ItemKey<'_>], answers: &[Result<T>]) -> Vec<usize> {
-        let mut settled = HashSet::new();
-        let mut parts = Vec::new();
-        for (part, (key, answer)) in keys.iter().zip(answers).enumerate().rev() {
-            let repeatable = answer.as_ref().is_err_and(|error| self.may_repeat(error));
-            if repeatable && (self.call.reads() || !settled.contains(key)) {
-                parts.push(part);
-            } else {
-                settled.insert(key);
-            }
-        }
-        parts.reverse();
-        parts
+/// The parts of a batch in the groups they are sent in.
+///
+/// Writes of one item behave as one after the other. Sent together, a later one could be applied while an earlier one is
+/// still to be repeated, so each group writes an item once. Nearly always that is one group.
+fn waves(call: Call, keys: &[ItemKey<'_>]) -> Vec<Vec<usize>> {
+    if call.reads() {
+        return vec![(0..keys.len()).collect()];
     }
+    let mut seen: HashMap<ItemKey<'_>, usize> = HashMap::with_capacity(keys.len());
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    for (part, key) in keys.iter().enumerate() {
+        let times = seen.entry(*key).or_default();
+        match waves.get_mut(*times) {
+            Some(wave) => wave.push(part),
+            None => waves.push(vec![part]),
+        }
+        *times += 1;
+    }
+    waves
 }

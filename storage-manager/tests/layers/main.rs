@@ -1,0 +1,9 @@
+//! What each layer does beside keeping the contract.
+#![expect(clippy::unwrap_used, reason = "tests state what they expect")]
+
+mod chaos;
+mod circuit_breaker;
+mod concurrency_limit;
+mod retry;
+mod support;
+mod timeout;
