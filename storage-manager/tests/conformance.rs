@@ -46,8 +46,8 @@ mod layers {
     use std::time::Duration;
 
     use storage_manager::layers::{
-        Chaos, ChaosConfig, CircuitBreaker, CircuitBreakerConfig, ConcurrencyLimit, Retry, RetryConfig,
-        Timeout,
+        Chaos, ChaosConfig, CircuitBreaker, CircuitBreakerConfig, ConcurrencyLimit, ReadOnly, Retry,
+        RetryConfig, SizeLimit, Timeout, TtlPolicy,
     };
 
     const LONG: Duration = Duration::from_secs(60);
@@ -75,6 +75,29 @@ mod layers {
         use super::*;
         storage_core::conformance_suite!(|setup| async move {
             Retry::new(crate::memory(&setup), RetryConfig::default())
+        });
+    }
+
+    mod read_only_that_allows_writes {
+        use super::*;
+        storage_core::conformance_suite!(|setup| async move {
+            let store = ReadOnly::new(crate::memory(&setup));
+            store.allow_writes(true);
+            store
+        });
+    }
+
+    mod size_limit {
+        use super::*;
+        storage_core::conformance_suite!(
+            |setup| async move { SizeLimit::new(crate::memory(&setup), 100_000) }
+        );
+    }
+
+    mod ttl_policy {
+        use super::*;
+        storage_core::conformance_suite!(|setup| async move {
+            TtlPolicy::new(crate::memory(&setup)).clock(setup.clock())
         });
     }
 

@@ -33,6 +33,21 @@ impl<P, G> Around<P, G> {
     }
 }
 
+/// The errors of guards name neither the provider nor the item, which they do not know.
+impl<P: StorageProvider, G> Around<P, G> {
+    fn name(&self, error: StorageError) -> StorageError {
+        if error.provider().is_some() { error } else { error.with_provider(self.inner.info().name) }
+    }
+
+    fn about(&self, key: ItemKey<'_>) -> impl Fn(StorageError) -> StorageError {
+        move |error| self.name(error).with_key(key)
+    }
+
+    fn named<T>(&self, keys: &[ItemKey<'_>], answers: Vec<Result<T>>) -> Vec<Result<T>> {
+        keys.iter().zip(answers).map(|(key, answer)| answer.map_err(self.about(*key))).collect()
+    }
+}
+
 /// What a layer does around calls.
 pub(super) trait Guard: fmt::Debug + Send + Sync + 'static {
     /// Around a call with one answer. Each attempt is a call of the provider below.
@@ -106,18 +121,18 @@ impl<P: StorageProvider, G: Guard> StorageProvider for Around<P, G> {
     async fn save(&self, request: SaveRequest<'_>) -> Result<StorageItem> {
         let key = request.key;
         let call = Call { operation: Operation::Save, effect: Effect::of_save_under(request.condition) };
-        self.guard.one(call, move || self.inner.save(request.clone())).await.map_err(about(key))
+        self.guard.one(call, move || self.inner.save(request.clone())).await.map_err(self.about(key))
     }
 
     async fn load(&self, key: ItemKey<'_>) -> Result<Option<StorageItem>> {
         let call = Call::reading(Operation::Load);
-        self.guard.one(call, move || self.inner.load(key)).await.map_err(about(key))
+        self.guard.one(call, move || self.inner.load(key)).await.map_err(self.about(key))
     }
 
     async fn delete(&self, key: ItemKey<'_>, condition: Condition) -> Result<bool> {
         // Not `Conditional`: a second attempt would answer that no item was there, which the first may have deleted.
         let call = Call::writing(Operation::Delete);
-        self.guard.one(call, move || self.inner.delete(key, condition)).await.map_err(about(key))
+        self.guard.one(call, move || self.inner.delete(key, condition)).await.map_err(self.about(key))
     }
 
     async fn touch(
@@ -126,23 +141,35 @@ impl<P: StorageProvider, G: Guard> StorageProvider for Around<P, G> {
         expires_at: Option<Timestamp>,
     ) -> Result<Option<Arc<StorageMetadata>>> {
         let call = Call::writing(Operation::Touch);
-        self.guard.one(call, move || self.inner.touch(key, expires_at)).await.map_err(about(key))
+        self.guard.one(call, move || self.inner.touch(key, expires_at)).await.map_err(self.about(key))
     }
 
     async fn search(&self, query: &StorageQuery) -> Result<SearchPage> {
-        self.guard.one(Call::reading(Operation::Search), move || self.inner.search(query)).await
+        self.guard
+            .one(Call::reading(Operation::Search), move || self.inner.search(query))
+            .await
+            .map_err(|error| self.name(error))
     }
 
     async fn count(&self, query: &StorageQuery) -> Result<u64> {
-        self.guard.one(Call::reading(Operation::Count), move || self.inner.count(query)).await
+        self.guard
+            .one(Call::reading(Operation::Count), move || self.inner.count(query))
+            .await
+            .map_err(|error| self.name(error))
     }
 
     async fn usage(&self) -> Result<Usage> {
-        self.guard.one(Call::reading(Operation::Usage), move || self.inner.usage()).await
+        self.guard
+            .one(Call::reading(Operation::Usage), move || self.inner.usage())
+            .await
+            .map_err(|error| self.name(error))
     }
 
     async fn cleanup(&self) -> Result<CleanupReport> {
-        self.guard.one(Call::writing(Operation::Cleanup), move || self.inner.cleanup()).await
+        self.guard
+            .one(Call::writing(Operation::Cleanup), move || self.inner.cleanup())
+            .await
+            .map_err(|error| self.name(error))
     }
 
     async fn health(&self) -> Health {
@@ -156,33 +183,24 @@ impl<P: StorageProvider, G: Guard> StorageProvider for Around<P, G> {
         };
         // Saves of a batch that may have been applied are never sent twice, whatever their conditions: later parts of the
         // batch may concern the same item.
-        named(&keys, self.guard.many(Call::writing(Operation::SaveMany), &keys, attempt).await)
+        self.named(&keys, self.guard.many(Call::writing(Operation::SaveMany), &keys, attempt).await)
     }
 
     async fn load_many(&self, keys: &[ItemKey<'_>]) -> Vec<Result<Option<StorageItem>>> {
         let attempt = move |parts: Vec<usize>| -> Answer<'_, _> {
             Box::pin(async move { self.inner.load_many(&picked(keys, &parts)).await })
         };
-        named(keys, self.guard.many(Call::reading(Operation::LoadMany), keys, attempt).await)
+        self.named(keys, self.guard.many(Call::reading(Operation::LoadMany), keys, attempt).await)
     }
 
     async fn delete_many(&self, keys: &[ItemKey<'_>]) -> Vec<Result<bool>> {
         let attempt = move |parts: Vec<usize>| -> Answer<'_, _> {
             Box::pin(async move { self.inner.delete_many(&picked(keys, &parts)).await })
         };
-        named(keys, self.guard.many(Call::writing(Operation::DeleteMany), keys, attempt).await)
+        self.named(keys, self.guard.many(Call::writing(Operation::DeleteMany), keys, attempt).await)
     }
 }
 
 fn picked<'key>(keys: &[ItemKey<'key>], parts: &[usize]) -> Vec<ItemKey<'key>> {
     parts.iter().filter_map(|part| keys.get(*part).copied()).collect()
-}
-
-fn named<T>(keys: &[ItemKey<'_>], answers: Vec<Result<T>>) -> Vec<Result<T>> {
-    keys.iter().zip(answers).map(|(key, answer)| answer.map_err(about(*key))).collect()
-}
-
-/// Names the item in the errors of guards, which do not know it.
-fn about(key: ItemKey<'_>) -> impl Fn(StorageError) -> StorageError {
-    move |error| error.with_key(key)
 }

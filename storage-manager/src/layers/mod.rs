@@ -5,6 +5,7 @@
 //!
 //! | layer | why there |
 //! |---|---|
+//! | [`ReadOnly`], [`SizeLimit`], [`TtlPolicy`] | what is refused or changed here costs nothing below |
 //! | [`Timeout`] | bounds everything below it, waits and repetitions too |
 //! | [`Retry`] | repeats what fails below it |
 //! | [`CircuitBreaker`] | counts every attempt, and its refusals are retried after a while |
@@ -31,12 +32,18 @@ mod around;
 mod chaos;
 mod circuit_breaker;
 mod concurrency_limit;
+mod read_only;
 mod retry;
+mod size_limit;
 mod timeout;
+mod ttl_policy;
 
 pub use around::Around;
 pub use chaos::{Chaos, ChaosConfig, Mischief};
 pub use circuit_breaker::{Circuit, CircuitBreaker, CircuitBreakerConfig, CircuitState};
 pub use concurrency_limit::{Bulkhead, ConcurrencyLimit};
+pub use read_only::ReadOnly;
 pub use retry::{Retries, Retry, RetryConfig};
+pub use size_limit::SizeLimit;
 pub use timeout::{Deadline, Timeout};
+pub use ttl_policy::TtlPolicy;

@@ -4,6 +4,9 @@
 mod chaos;
 mod circuit_breaker;
 mod concurrency_limit;
+mod read_only;
 mod retry;
+mod size_limit;
 mod support;
 mod timeout;
+mod ttl_policy;

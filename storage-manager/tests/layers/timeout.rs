@@ -12,6 +12,7 @@ async fn a_call_that_hangs_is_ended_in_time_and_a_write_says_that_its_outcome_is
     let keys = [key("a"), key("b")];
     assert_eq!(store.load(keys[0]).await.unwrap_err().kind(), ErrorKind::Timeout);
     let error = store.save(SaveRequest::new(keys[0], "x")).await.unwrap_err();
+    assert_eq!(error.provider(), Some("memory"));
     assert_eq!(
         (error.kind(), error.operation(), error.key()),
         (ErrorKind::OutcomeUnknown, Some("save"), Some("a"))
