@@ -7,6 +7,7 @@ mod condition;
 mod cursor;
 mod error;
 mod ext;
+mod forward;
 mod glob;
 mod item;
 mod key;
@@ -17,7 +18,6 @@ mod provider;
 mod query;
 mod report;
 mod request;
-mod shared;
 mod tags;
 mod timestamp;
 
@@ -35,6 +35,8 @@ pub use condition::Condition;
 pub use cursor::Cursor;
 pub use error::{ErrorKind, Result, Retry, StorageError};
 pub use ext::{SearchStream, StorageProviderExt};
+#[doc(hidden)]
+pub use forward::Answer;
 pub use glob::Glob;
 pub use item::{StorageItem, StorageResult};
 pub use key::ItemKey;

@@ -7,6 +7,7 @@ pub mod config;
 mod dispatch;
 mod expiry;
 mod explain;
+pub mod layers;
 mod lifecycle;
 #[cfg(any(feature = "lua54", feature = "luau"))]
 pub mod lua;
