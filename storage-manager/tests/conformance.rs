@@ -46,8 +46,8 @@ mod layers {
     use std::time::Duration;
 
     use storage_manager::layers::{
-        Chaos, ChaosConfig, CircuitBreaker, CircuitBreakerConfig, ConcurrencyLimit, ReadOnly, Retry,
-        RetryConfig, SizeLimit, Timeout, TtlPolicy,
+        CacheConfig, Cached, Chaos, ChaosConfig, CircuitBreaker, CircuitBreakerConfig, ConcurrencyLimit,
+        ReadOnly, Retry, RetryConfig, SizeLimit, Timeout, TtlPolicy,
     };
 
     const LONG: Duration = Duration::from_secs(60);
@@ -61,6 +61,13 @@ mod layers {
         use super::*;
         storage_core::conformance_suite!(|setup| async move {
             ConcurrencyLimit::new(crate::memory(&setup), 2, LONG)
+        });
+    }
+
+    mod cached {
+        use super::*;
+        storage_core::conformance_suite!(|setup| async move {
+            Cached::with_clock(crate::memory(&setup), CacheConfig::default(), setup.clock())
         });
     }
 

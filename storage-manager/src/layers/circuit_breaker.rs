@@ -2,12 +2,14 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use metrics::{counter, gauge};
 use parking_lot::{Mutex, MutexGuard};
 use storage_core::{Answer, ErrorKind, Health, ItemKey, Result, StorageError, StorageProvider};
 use tokio::time::Instant;
 
-use super::around::{Around, Call, Guard};
+use super::{
+    around::{Around, Call, Guard},
+    telemetry::Telemetry,
+};
 use crate::names;
 
 /// A layer that stops asking a provider that keeps failing, so that callers are answered at once and the backend can
@@ -69,7 +71,7 @@ pub struct Circuit {
 #[derive(Debug)]
 struct Shared {
     config: CircuitBreakerConfig,
-    provider: String,
+    telemetry: Telemetry,
     phase: Mutex<Phase>,
 }
 
@@ -98,7 +100,7 @@ impl<P: StorageProvider> CircuitBreaker<P> {
     /// Stops asking `provider` as `config` says.
     pub fn new(provider: P, config: CircuitBreakerConfig) -> Self {
         let phase = Mutex::new(Phase::closed());
-        let shared = Shared { config, provider: provider.info().name.into_owned(), phase };
+        let shared = Shared { config, telemetry: Telemetry::of(&provider), phase };
         Self::with(provider, Circuit { shared: Arc::new(shared) })
     }
 
@@ -134,8 +136,7 @@ impl Shared {
     }
 
     fn refused(&self, call: Call) -> StorageError {
-        counter!(names::REJECTIONS_TOTAL, names::LAYER => "circuit_breaker", names::PROVIDER => self.provider.clone())
-            .increment(1);
+        self.telemetry.count(names::REJECTIONS_TOTAL, names::LAYER, "circuit_breaker");
         let message = "the provider failed too often of late; it is not asked for a while";
         StorageError::new(ErrorKind::Unavailable, message).with_operation(call.operation.as_str())
     }
@@ -147,7 +148,7 @@ impl Shared {
             CircuitState::HalfOpen => 1.0,
             CircuitState::Open => 2.0,
         };
-        gauge!(names::CIRCUIT_STATE, names::PROVIDER => self.provider.clone()).set(state);
+        self.telemetry.set(names::CIRCUIT_STATE, state);
     }
 
     fn open(&self, phase: &mut Phase) {

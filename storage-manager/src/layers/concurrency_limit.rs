@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrics::counter;
 use storage_core::{Answer, ErrorKind, ItemKey, Result, StorageError, StorageProvider};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time,
 };
 
-use super::around::{Around, Call, Guard};
+use super::{
+    around::{Around, Call, Guard},
+    telemetry::Telemetry,
+};
 use crate::names;
 
 /// A layer that lets only so many calls through at once: a bulkhead that keeps one slow backend from taking all memory
@@ -34,15 +36,15 @@ pub type ConcurrencyLimit<P> = Around<P, Bulkhead>;
 pub struct Bulkhead {
     places: Arc<Semaphore>,
     patience: Duration,
-    provider: Arc<str>,
+    telemetry: Arc<Telemetry>,
 }
 
 impl<P: StorageProvider> ConcurrencyLimit<P> {
     /// Lets `limit` calls of `provider` run at once (at least one), and others wait for `patience`.
     pub fn new(provider: P, limit: usize, patience: Duration) -> Self {
         let places = Arc::new(Semaphore::new(limit.clamp(1, Semaphore::MAX_PERMITS)));
-        let name = provider.info().name;
-        Self::with(provider, Bulkhead { places, patience, provider: name.into() })
+        let telemetry = Arc::new(Telemetry::of(&provider));
+        Self::with(provider, Bulkhead { places, patience, telemetry })
     }
 }
 
@@ -58,8 +60,7 @@ impl Bulkhead {
     }
 
     fn refused(&self, call: Call) -> StorageError {
-        counter!(names::REJECTIONS_TOTAL, names::LAYER => "concurrency_limit", names::PROVIDER => self.provider.to_string())
-            .increment(1);
+        self.telemetry.count(names::REJECTIONS_TOTAL, names::LAYER, "concurrency_limit");
         let message = format!("too many calls are under way; none ended within {:?}", self.patience);
         StorageError::new(ErrorKind::RateLimited, message).with_operation(call.operation.as_str())
     }

@@ -6,6 +6,7 @@
 //! | layer | why there |
 //! |---|---|
 //! | [`ReadOnly`], [`SizeLimit`], [`TtlPolicy`] | what is refused or changed here costs nothing below |
+//! | [`Cached`] | what it knows needs no time, no attempt and no place |
 //! | [`Timeout`] | bounds everything below it, waits and repetitions too |
 //! | [`Retry`] | repeats what fails below it |
 //! | [`CircuitBreaker`] | counts every attempt, and its refusals are retried after a while |
@@ -29,16 +30,20 @@
 //! ```
 
 mod around;
+mod cached;
 mod chaos;
 mod circuit_breaker;
 mod concurrency_limit;
+mod near_cache;
 mod read_only;
 mod retry;
 mod size_limit;
+mod telemetry;
 mod timeout;
 mod ttl_policy;
 
 pub use around::Around;
+pub use cached::{CacheConfig, Cached};
 pub use chaos::{Chaos, ChaosConfig, Mischief};
 pub use circuit_breaker::{Circuit, CircuitBreaker, CircuitBreakerConfig, CircuitState};
 pub use concurrency_limit::{Bulkhead, ConcurrencyLimit};
@@ -47,3 +52,10 @@ pub use retry::{Retries, Retry, RetryConfig};
 pub use size_limit::SizeLimit;
 pub use timeout::{Deadline, Timeout};
 pub use ttl_policy::TtlPolicy;
+
+use storage_core::{ErrorKind, StorageError};
+
+/// What a part of a batch is answered that the provider below left out.
+fn too_few_answers() -> StorageError {
+    StorageError::new(ErrorKind::Internal, "the provider answered fewer parts than it was given")
+}

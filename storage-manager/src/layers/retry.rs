@@ -3,12 +3,14 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use metrics::counter;
-use storage_core::{Answer, ErrorKind, ItemKey, Result, Retry as Verdict, StorageError, StorageProvider};
+use storage_core::{Answer, ItemKey, Result, Retry as Verdict, StorageError, StorageProvider};
 use tokio::time::{self, Instant};
 use tower::retry::budget::{Budget as _, TpsBudget};
 
-use super::around::{Around, Call, Effect, Guard};
+use super::{
+    around::{Around, Call, Effect, Guard},
+    telemetry::Telemetry,
+};
 use crate::names;
 
 /// A layer that sends calls again whose failure says that this is safe ([`StorageError::retry`]).
@@ -66,7 +68,7 @@ impl Default for RetryConfig {
 pub struct Retries {
     config: RetryConfig,
     budget: Arc<TpsBudget>,
-    provider: Arc<str>,
+    telemetry: Arc<Telemetry>,
 }
 
 impl<P: StorageProvider> Retry<P> {
@@ -76,8 +78,8 @@ impl<P: StorageProvider> Retry<P> {
         let ratio = if config.budget.is_finite() { config.budget.clamp(0.0, 1_000.0) } else { 0.0 };
         let budget =
             Arc::new(TpsBudget::new(Duration::from_secs(10), config.spare.min(i32::MAX as u32 - 1), ratio));
-        let name = provider.info().name;
-        Self::with(provider, Retries { config, budget, provider: name.into() })
+        let telemetry = Arc::new(Telemetry::of(&provider));
+        Self::with(provider, Retries { config, budget, telemetry })
     }
 }
 
@@ -119,8 +121,7 @@ impl Attempts<'_> {
         }
         time::sleep(delay).await;
         let operation = self.call.operation.as_str();
-        counter!(names::RETRIES_TOTAL, names::OPERATION => operation, names::PROVIDER => self.retries.provider.to_string())
-            .increment(1);
+        self.retries.telemetry.count(names::RETRIES_TOTAL, names::OPERATION, operation);
         true
     }
 }
@@ -174,7 +175,7 @@ impl Guard for Retries {
                 parts = failed;
             }
         }
-        let missing = || Err(StorageError::new(ErrorKind::Internal, "the provider answered too few parts"));
+        let missing = || Err(super::too_few_answers());
         answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect()
     }
 }

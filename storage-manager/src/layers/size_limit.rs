@@ -88,7 +88,7 @@ pub(super) async fn send_what_passes<'key>(
         }
     }
     let mut answers = provider.save_many(passed).await.into_iter();
-    let missing = || Err(StorageError::new(ErrorKind::Internal, "the provider answered too few parts"));
+    let missing = || Err(super::too_few_answers());
     let answer = |refusal: Option<StorageError>| match refusal {
         Some(error) => Err(error),
         None => answers.next().unwrap_or_else(missing),

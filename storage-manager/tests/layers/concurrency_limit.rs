@@ -7,7 +7,7 @@ use crate::support::{Scripted, key};
 #[tokio::test(start_paused = true)]
 async fn no_more_calls_than_allowed_reach_the_provider_and_those_that_wait_too_long_are_refused() {
     let provider = Scripted::new([]);
-    provider.gate.forget_permits(usize::MAX);
+    provider.close_gate();
     let store = Arc::new(ConcurrencyLimit::new(provider.clone(), 2, Duration::from_secs(1)));
     let calls: Vec<_> = (0..5)
         .map(|_| {
@@ -29,7 +29,7 @@ async fn no_more_calls_than_allowed_reach_the_provider_and_those_that_wait_too_l
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_dropped_gives_its_place_back() {
     let provider = Scripted::new([]);
-    provider.gate.forget_permits(usize::MAX);
+    provider.close_gate();
     let store = ConcurrencyLimit::new(provider.clone(), 1, Duration::from_secs(1));
     for _ in 0..100 {
         let call = store.save(SaveRequest::new(key("a"), "x"));

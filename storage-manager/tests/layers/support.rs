@@ -34,14 +34,20 @@ pub(crate) enum Step {
     Hangs,
 }
 
+/// More than any test has calls under way.
+const PLACES: usize = 1_000;
+
 /// Memory that follows a script of failures, and works once the script is at its end.
 #[derive(Debug, Clone)]
 pub(crate) struct Scripted {
     inner: Arc<MemoryProvider>,
     steps: Arc<Mutex<VecDeque<Step>>>,
     calls: Arc<AtomicUsize>,
+    held: Arc<AtomicUsize>,
     /// Calls take one of these before they begin.
     pub(crate) gate: Arc<Semaphore>,
+    /// Calls take one of these before they answer.
+    pub(crate) answers: Arc<Semaphore>,
 }
 
 impl Scripted {
@@ -50,8 +56,35 @@ impl Scripted {
             inner: Arc::new(memory()),
             steps: Arc::new(Mutex::new(steps.into_iter().collect())),
             calls: Arc::default(),
-            gate: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
+            held: Arc::default(),
+            gate: Arc::new(Semaphore::new(PLACES)),
+            answers: Arc::new(Semaphore::new(PLACES)),
         }
+    }
+
+    /// The memory below, which follows no script.
+    pub(crate) fn inner(&self) -> &MemoryProvider {
+        &self.inner
+    }
+
+    /// From here on, the script of the other.
+    pub(crate) fn follow(&self, other: &Self) {
+        *self.steps.lock().unwrap() = other.steps.lock().unwrap().clone();
+    }
+
+    /// Lets no call begin, and says how many permits open the gate again.
+    pub(crate) fn close_gate(&self) -> usize {
+        self.gate.forget_permits(PLACES)
+    }
+
+    /// Lets no call answer, and says how many permits let them.
+    pub(crate) fn hold_answers(&self) -> usize {
+        self.answers.forget_permits(PLACES)
+    }
+
+    /// How many calls have come as far as their answer.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::SeqCst)
     }
 
     pub(crate) fn calls(&self) -> usize {
@@ -62,7 +95,7 @@ impl Scripted {
         self.calls.fetch_add(1, Ordering::SeqCst);
         let _place = self.gate.acquire().await.unwrap();
         let step = self.steps.lock().unwrap().pop_front();
-        match step {
+        let answer = match step {
             None => call.await,
             Some(Step::Fails(kind)) => Err(StorageError::new(kind, "as told")),
             Some(Step::AppliedThenFails(kind)) => {
@@ -70,7 +103,10 @@ impl Scripted {
                 Err(StorageError::new(kind, "as told"))
             }
             Some(Step::Hangs) => std::future::pending().await,
-        }
+        };
+        self.held.fetch_add(1, Ordering::SeqCst);
+        let _place = self.answers.acquire().await.unwrap();
+        answer
     }
 }
 
