@@ -7,7 +7,9 @@ use super::{
     convert::to_lua,
     modules::{self, StoreModule},
 };
-use crate::script::{Ident, ScriptError, ScriptRegistry, ScriptResult, ScriptStore, ScriptValue, Stamped};
+use crate::script::{
+    Ident, ScriptError, ScriptLimits, ScriptRegistry, ScriptResult, ScriptStore, ScriptValue, Stamped,
+};
 
 /// Gives scripts the globals `store` and `registry`, as their documents describe them: `put`, `get`, `delete`, and for
 /// `store` the same with `_global` behind. Failures are raised, as objects with `kind()`, `message()` and `retryable()`.
@@ -35,6 +37,7 @@ fn module(lua: &Lua, name: &str, place: &impl Place) -> Result<Table> {
 
 /// A place where values are kept under keys.
 trait Place: Clone + Send + Sync + 'static {
+    fn limits(&self) -> ScriptLimits;
     fn put(&self, key: &str, value: &ScriptValue) -> impl Future<Output = ScriptResult<()>> + Send;
     fn get(&self, key: &str) -> impl Future<Output = ScriptResult<Option<Stamped>>> + Send;
     fn delete(&self, key: &str) -> impl Future<Output = ScriptResult<()>> + Send;
@@ -45,6 +48,10 @@ trait Place: Clone + Send + Sync + 'static {
 struct Own(ScriptStore);
 
 impl Place for Own {
+    fn limits(&self) -> ScriptLimits {
+        self.0.limits()
+    }
+
     fn put(&self, key: &str, value: &ScriptValue) -> impl Future<Output = ScriptResult<()>> + Send {
         self.0.put(key, value)
     }
@@ -63,6 +70,10 @@ impl Place for Own {
 struct Global(ScriptStore);
 
 impl Place for Global {
+    fn limits(&self) -> ScriptLimits {
+        self.0.limits()
+    }
+
     fn put(&self, key: &str, value: &ScriptValue) -> impl Future<Output = ScriptResult<()>> + Send {
         self.0.put_global(key, value)
     }
@@ -77,6 +88,10 @@ impl Place for Global {
 }
 
 impl Place for ScriptRegistry {
+    fn limits(&self) -> ScriptLimits {
+        self.limits()
+    }
+
     fn put(&self, key: &str, value: &ScriptValue) -> impl Future<Output = ScriptResult<()>> + Send {
         self.put(key, value)
     }
@@ -118,7 +133,7 @@ async fn put(lua: &Lua, place: impl Place, arguments: MultiValue) -> ScriptResul
     let (Some(key), Some(value)) = (arguments.front(), arguments.get(1)) else {
         return Err(ScriptError::invalid("put needs a key and a value"));
     };
-    place.put(&answer::key(key)?, &answer::value(lua, value)?).await
+    place.put(&answer::key(key)?, &answer::value(lua, place.limits(), value)?).await
 }
 
 async fn get(place: impl Place, key: Value) -> ScriptResult<Option<Stamped>> {

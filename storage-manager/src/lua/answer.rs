@@ -18,10 +18,10 @@ pub(crate) fn text(name: &str, value: &Value) -> ScriptResult<String> {
     }
 }
 
-/// A value to store, within the widest limits; the store checks its own.
-pub(crate) fn value(lua: &Lua, value: &Value) -> ScriptResult<ScriptValue> {
+/// A value for a store with these limits.
+pub(crate) fn value(lua: &Lua, limits: ScriptLimits, value: &Value) -> ScriptResult<ScriptValue> {
     let deadline = if value.is_table() { Deadline::of(lua) } else { None };
-    from_lua_until(deadline, value, ScriptLimits::default())
+    from_lua_until(deadline, value, limits)
 }
 
 /// What a script calls the type of a value.

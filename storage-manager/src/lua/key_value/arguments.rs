@@ -4,18 +4,22 @@ use mlua::{Lua, MultiValue, Table, Value};
 
 use crate::{
     lua::answer::{self, kind, text},
-    script::{Increment, ListOptions, Number, Put, ScriptError, ScriptResult, ScriptValue, Ttl},
+    script::{
+        Increment, ListOptions, Number, Put, ScriptError, ScriptLimits, ScriptResult, ScriptValue, Ttl,
+    },
 };
 
 /// The arguments of one call. One that is missing is nil.
 pub(super) struct Arguments {
     lua: Lua,
+    /// Those of the store that is called.
+    limits: ScriptLimits,
     values: MultiValue,
 }
 
 impl Arguments {
-    pub(super) const fn new(lua: Lua, values: MultiValue) -> Self {
-        Self { lua, values }
+    pub(super) const fn new(lua: Lua, limits: ScriptLimits, values: MultiValue) -> Self {
+        Self { lua, limits, values }
     }
 
     fn at(&self, index: usize) -> &Value {
@@ -28,7 +32,7 @@ impl Arguments {
     }
 
     pub(super) fn value(&self, index: usize) -> ScriptResult<ScriptValue> {
-        answer::value(&self.lua, self.at(index))
+        answer::value(&self.lua, self.limits, self.at(index))
     }
 
     /// Seconds; nil is without end.
