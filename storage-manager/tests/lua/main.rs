@@ -6,6 +6,7 @@ mod agent;
 mod cancellation;
 mod guide;
 mod key_value;
+mod model;
 mod sandbox;
 mod support;
 mod values;
