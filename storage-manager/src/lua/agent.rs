@@ -4,7 +4,7 @@ use mlua::{Lua, MultiValue, Result, Table, Value};
 
 use super::{
     answer::{self, or_raised, raising},
-    convert::to_lua,
+    convert::{from_lua, to_lua},
     modules::{self, StoreModule},
 };
 use crate::script::{
@@ -111,7 +111,7 @@ fn add_calls(module: &Table, lua: &Lua, name: &str, suffix: &str, place: &impl P
     let put = place.clone();
     let put = lua.create_async_function(move |lua, arguments: MultiValue| {
         let place = put.clone();
-        async move { or_raised(&lua, self::put(&lua, place, arguments).await, |_, ()| Ok(())) }
+        async move { or_raised(&lua, self::put(place, arguments).await, |_, ()| Ok(())) }
     })?;
     add("put", put)?;
     let get = place.clone();
@@ -128,12 +128,12 @@ fn add_calls(module: &Table, lua: &Lua, name: &str, suffix: &str, place: &impl P
     add("delete", delete)
 }
 
-async fn put(lua: &Lua, place: impl Place, arguments: MultiValue) -> ScriptResult<()> {
+async fn put(place: impl Place, arguments: MultiValue) -> ScriptResult<()> {
     // An explicit nil is a value; one that is missing is a mistake.
     let (Some(key), Some(value)) = (arguments.front(), arguments.get(1)) else {
         return Err(ScriptError::invalid("put needs a key and a value"));
     };
-    place.put(&answer::key(key)?, &answer::value(lua, place.limits(), value)?).await
+    place.put(&answer::key(key)?, &from_lua(value, place.limits())?).await
 }
 
 async fn get(place: impl Place, key: Value) -> ScriptResult<Option<Stamped>> {

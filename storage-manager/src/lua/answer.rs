@@ -2,8 +2,8 @@
 
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Result, Value};
 
-use super::{convert::from_lua_until, deadline::Deadline, error::failure};
-use crate::script::{ScriptError, ScriptLimits, ScriptResult, ScriptValue, key_text};
+use super::error::failure;
+use crate::script::{ScriptError, ScriptResult, key_text};
 
 /// A key as a script gave it. Numbers are not taken for text: `store.get(1)` and `store.get("1")` would be one key.
 pub(crate) fn key(value: &Value) -> ScriptResult<String> {
@@ -16,12 +16,6 @@ pub(crate) fn text(name: &str, value: &Value) -> ScriptResult<String> {
         Value::String(text) => Ok(key_text(&text.as_bytes())?.to_owned()),
         other => Err(ScriptError::invalid(format!("{name} must be a string, it is a {}", kind(other)))),
     }
-}
-
-/// A value for a store with these limits.
-pub(crate) fn value(lua: &Lua, limits: ScriptLimits, value: &Value) -> ScriptResult<ScriptValue> {
-    let deadline = if value.is_table() { Deadline::of(lua) } else { None };
-    from_lua_until(deadline, value, limits)
 }
 
 /// What a script calls the type of a value.

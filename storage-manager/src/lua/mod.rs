@@ -24,8 +24,10 @@
 //!     Ok(())
 //! });
 //!
-//! let outcome = sandbox.vm()?.run(Script::new("greet.lua", "print('hello', ...)"), ["world"]).await;
-//! assert!(matches!(outcome, Outcome::Finished));
+//! let source = "print('hello', ...) return { greeted = select('#', ...) }";
+//! let outcome = sandbox.vm()?.run(Script::new("greet.lua", source), ["world"]).await;
+//! let Outcome::Finished(returned) = outcome else { panic!("{outcome:?}") };
+//! assert_eq!(returned?[0].as_table().unwrap().get("greeted"), Some(&1.into()));
 //! assert_eq!(*printed.lock().unwrap(), ["hello\tworld"]);
 //!
 //! let Outcome::Raised(error) = sandbox.vm()?.run(Script::new("fail.lua", "\nerror('no')"), []).await else {
@@ -58,7 +60,7 @@
 //! let vm = Sandbox::new().vm()?;
 //! install_agent_modules(vm.lua(), &store, &registry)?;
 //! let outcome = vm.run(Script::new("count.lua", "store.put('runs', (store.get('runs') or 0) + 1)"), []).await;
-//! assert!(matches!(outcome, Outcome::Finished));
+//! assert!(matches!(outcome, Outcome::Finished(_)));
 //! assert_eq!(store.get("runs").await?.map(|runs| runs.value), Some(1.into()));
 //!
 //! let stores = KeyValueStores::new(&manager, AllowAll);
@@ -66,7 +68,7 @@
 //! let vm = Sandbox::new().vm()?;
 //! install_key_value_module(vm.lua(), stores.unit_of_work())?;
 //! let source = "require('store').get('app:cache'):set('user:123', { name = 'Alice' }, 3600)";
-//! assert!(matches!(vm.run(Script::new("set.lua", source), []).await, Outcome::Finished));
+//! assert!(matches!(vm.run(Script::new("set.lua", source), []).await, Outcome::Finished(_)));
 //! # Ok(())
 //! # }
 //! # main().unwrap();
@@ -83,6 +85,7 @@ mod key_value;
 mod modules;
 mod outcome;
 mod print;
+mod returned;
 mod sandbox;
 mod strings;
 mod vm;

@@ -4,6 +4,7 @@
 
 mod agent;
 mod cancellation;
+mod coroutines;
 mod guide;
 mod key_value;
 mod model;

@@ -91,7 +91,7 @@ impl Host {
 /// Runs a script that must not fail.
 pub(crate) async fn finish(vm: ScriptVm, source: &str) {
     match vm.run(Script::new("test.lua", source), []).await {
-        Outcome::Finished => {}
+        Outcome::Finished(_) => {}
         Outcome::Raised(error) => panic!("{error}\n{source}"),
         Outcome::Stopped(limit) => panic!("{limit}\n{source}"),
     }

@@ -91,9 +91,9 @@ async fn the_limits_of_a_store_are_those_of_its_scripts() {
             end
         end
         for _, put in pairs(NARROW) do assert(put({ { 1, 2, 3 } }) == nil) end
-        for _, put in pairs(WIDE) do
+        for name, put in pairs(WIDE) do
             assert(put(long) == nil)
-            assert(put(many) == nil)
+            assert(name ~= 1 and name ~= "set" or put(many) == nil)
         end"#;
     for (name, limits) in [("NARROW", narrow), ("WIDE", wide)] {
         let store = ScriptStore::builder(&host.manager).limits(limits).build();

@@ -1,9 +1,12 @@
 //! What scripts pass to the methods of handles.
 
-use mlua::{Lua, MultiValue, Table, Value};
+use mlua::{MultiValue, Table, Value};
 
 use crate::{
-    lua::answer::{self, kind, text},
+    lua::{
+        answer::{self, kind, text},
+        convert::from_lua,
+    },
     script::{
         Increment, ListOptions, Number, Put, ScriptError, ScriptLimits, ScriptResult, ScriptValue, Ttl,
     },
@@ -11,15 +14,14 @@ use crate::{
 
 /// The arguments of one call. One that is missing is nil.
 pub(super) struct Arguments {
-    lua: Lua,
     /// Those of the store that is called.
     limits: ScriptLimits,
     values: MultiValue,
 }
 
 impl Arguments {
-    pub(super) const fn new(lua: Lua, limits: ScriptLimits, values: MultiValue) -> Self {
-        Self { lua, limits, values }
+    pub(super) const fn new(limits: ScriptLimits, values: MultiValue) -> Self {
+        Self { limits, values }
     }
 
     fn at(&self, index: usize) -> &Value {
@@ -32,7 +34,7 @@ impl Arguments {
     }
 
     pub(super) fn value(&self, index: usize) -> ScriptResult<ScriptValue> {
-        answer::value(&self.lua, self.limits, self.at(index))
+        from_lua(self.at(index), self.limits)
     }
 
     /// Seconds; nil is without end.

@@ -113,7 +113,7 @@ impl Round {
         }
         let lua = vm.lua().clone();
         let outcome = vm.run(Script::new("model.lua", &source), []).await;
-        if !matches!(outcome, Outcome::Finished) {
+        if !matches!(outcome, Outcome::Finished(_)) {
             let at: usize = lua.globals().get("at").unwrap_or_default();
             let script = at.checked_sub(1).and_then(|at| scripts.get(at)).unwrap_or(&source);
             let seed = self.seed;
