@@ -8,7 +8,8 @@
 //! | deadline | stops loops; does not stop what is listed at [`Sandbox`] | stops every script |
 //! | memory limit | yes | yes |
 //!
-//! A program holds one interpreter: both features at once do not build.
+//! A program holds one interpreter: both features at once do not build, nor does the feature `lua`, which each implies, without
+//! one of them.
 //!
 //! # A script in a sandbox
 //! ```
