@@ -3,7 +3,7 @@
 use mlua::{Lua, MultiValue, Result, Table, Value};
 
 use super::{
-    answer::{self, or_raised, raising},
+    answer::{self, Results, or_refused, raising},
     convert::{from_lua, to_lua},
     modules::{self, StoreModule},
 };
@@ -107,25 +107,27 @@ impl Place for ScriptRegistry {
 
 /// Adds `put`, `get` and `delete` with `suffix` behind their names.
 fn add_calls(module: &Table, lua: &Lua, name: &str, suffix: &str, place: &impl Place) -> Result<()> {
-    let add = |call: &str, function| module.raw_set(format!("{call}{suffix}"), raising(lua, name, function)?);
+    let add = |call: &str, results, function| {
+        module.raw_set(format!("{call}{suffix}"), raising(lua, name, results, function)?)
+    };
     let put = place.clone();
     let put = lua.create_async_function(move |lua, arguments: MultiValue| {
         let place = put.clone();
-        async move { or_raised(&lua, self::put(place, arguments).await, |_, ()| Ok(())) }
+        async move { or_refused(&lua, self::put(place, arguments).await, |_, ()| Ok(())) }
     })?;
-    add("put", put)?;
+    add("put", Results::None, put)?;
     let get = place.clone();
     let get = lua.create_async_function(move |lua, key: Value| {
         let place = get.clone();
-        async move { or_raised(&lua, self::get(place, key).await, stamped) }
+        async move { or_refused(&lua, self::get(place, key).await, stamped) }
     })?;
-    add("get", get)?;
+    add("get", Results::Two, get)?;
     let delete = place.clone();
     let delete = lua.create_async_function(move |lua, key: Value| {
         let place = delete.clone();
-        async move { or_raised(&lua, self::delete(place, key).await, |_, ()| Ok(())) }
+        async move { or_refused(&lua, self::delete(place, key).await, |_, ()| Ok(())) }
     })?;
-    add("delete", delete)
+    add("delete", Results::None, delete)
 }
 
 async fn put(place: impl Place, arguments: MultiValue) -> ScriptResult<()> {

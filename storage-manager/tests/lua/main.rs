@@ -5,6 +5,7 @@
 mod agent;
 mod cancellation;
 mod coroutines;
+mod everywhere;
 mod guide;
 mod key_value;
 mod model;

@@ -5,7 +5,7 @@ use storage_manager::{
     script::{AllowAll, KeyValueStores, ScriptKey, ScriptLimits, ScriptRegistry, ScriptStore, ScriptValue},
 };
 
-use crate::support::{Host, finish};
+use crate::support::{Host, finish, seeded};
 
 #[tokio::test]
 async fn what_cannot_be_stored_is_refused_with_its_place_and_nothing_is_written() {
@@ -158,7 +158,7 @@ fn random_key(random: &mut fastrand::Rng) -> ScriptKey {
 }
 
 /// Luau has one type of numbers: what is whole comes back as an integer, and NaN without the bits that only we can see.
-fn as_the_interpreter_knows_it(value: ScriptValue) -> ScriptValue {
+pub(crate) fn as_the_interpreter_knows_it(value: ScriptValue) -> ScriptValue {
     match value {
         ScriptValue::Float(float) if float.is_nan() => ScriptValue::Float(f64::NAN),
         #[cfg(feature = "luau")]
@@ -177,10 +177,7 @@ fn as_the_interpreter_knows_it(value: ScriptValue) -> ScriptValue {
 
 #[test]
 fn any_tree_goes_into_the_interpreter_and_comes_back() {
-    let seed =
-        std::env::var("LUA_VALUES_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
-    println!("replay with LUA_VALUES_SEED={seed}");
-    let (mut random, lua) = (fastrand::Rng::with_seed(seed), Lua::new());
+    let (mut random, lua) = (seeded(), Lua::new());
     for _ in 0..20_000 {
         let value = as_the_interpreter_knows_it(random_value(&mut random, 4));
         let inside = to_lua(&lua, &value).unwrap();

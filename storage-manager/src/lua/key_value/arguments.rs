@@ -75,7 +75,9 @@ impl Arguments {
     /// `step, init, ttl` behind the key.
     pub(super) fn increment(&self) -> ScriptResult<Increment> {
         let step = number("the step", self.at(1))?.unwrap_or(Increment::default().step);
-        Ok(Increment { step, init: number("init", self.at(2))?, ttl: ttl(self.at(3))? })
+        // What a number of Luau cannot hold could be stored, but not be answered.
+        let most = if cfg!(feature = "luau") { 1 << 53 } else { i64::MAX };
+        Ok(Increment { step, init: number("init", self.at(2))?, ttl: ttl(self.at(3))?, most })
     }
 
     /// Gives each pair of a table to `set`, which says whether it knows the name.

@@ -41,7 +41,7 @@ fn float(value: f64) -> String {
 }
 
 /// Every byte but letters and digits as its number: right in any dialect.
-pub(super) fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     let mut text = String::from('"');
     for byte in bytes {
         match byte {
@@ -53,7 +53,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 }
 
 /// A value that the interpreter can hold exactly. (Luau has one type of numbers, and holds integers up to 2^53.)
-pub(super) fn random_value(random: &mut fastrand::Rng, depth: u32) -> ScriptValue {
+pub(crate) fn random_value(random: &mut fastrand::Rng, depth: u32) -> ScriptValue {
     match random.u32(0..if depth == 0 { 9 } else { 12 }) {
         0 => random.bool().into(),
         1..=3 => random.i64(-3..100).into(),

@@ -5,7 +5,7 @@
 
 mod agent;
 mod key_value;
-mod literal;
+pub(crate) mod literal;
 mod script;
 
 use std::{
