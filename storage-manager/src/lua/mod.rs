@@ -45,7 +45,8 @@
 //!
 //! # A script with stores
 //! A host decides which of the two modules called `store` a machine gets: [`install_agent_modules`] or
-//! [`install_key_value_module`]. The guide for script authors is `docs/lua.md` of this project.
+//! [`install_key_value_module`]. The guides are `docs/lua.md` of this project for script
+//! authors, and `docs/lua-hosts.md` for hosts.
 //! ```
 //! use storage_manager::{lua::{Outcome, Sandbox, Script, install_agent_modules, install_key_value_module}, script::*};
 //! # #[cfg(feature = "memory")] {
@@ -98,3 +99,8 @@ pub use mlua;
 pub use outcome::{Limit, Outcome, RaisedError};
 pub use sandbox::Sandbox;
 pub use vm::{Script, ScriptVm};
+
+/// The examples of the guide for hosts.
+#[cfg(all(doctest, feature = "memory"))]
+#[doc = include_str!("../../../docs/lua-hosts.md")]
+mod guide_for_hosts {}
