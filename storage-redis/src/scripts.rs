@@ -16,4 +16,4 @@ script!(SWEEP, "Removes expired items.", "scripts/record.lua", "scripts/sweep.lu
 script!(MEET, "Reads a section of an index and keeps what has all of some tags.", "scripts/meet.lua");
 script!(TYPES, "Finds the content types of a bucket.", "scripts/types.lua");
 script!(REPAIR, "Removes an index entry that belongs to no item.", "scripts/repair.lua");
-script!(REINDEX, "Puts an item back into a lost index.", "scripts/reindex.lua");
+script!(REINDEX, "Puts an item back into a lost index.", "scripts/record.lua", "scripts/reindex.lua");
