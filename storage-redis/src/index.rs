@@ -205,7 +205,7 @@ mod tests {
 
     fn entries(metadata: &StorageMetadata, indexed: bool) -> Vec<String> {
         let key = metadata.item_key().unwrap();
-        let record = record::encode(record::hash(key), metadata, b"");
+        let record = record::before_payload(record::hash(key), metadata, b"");
         let mut entries = Vec::new();
         for_each_entry(metadata, &record, indexed, |entry| entries.push(entry.escape_ascii().to_string()));
         entries
@@ -236,7 +236,7 @@ mod tests {
     fn the_entry_of_a_deadline_tells_its_item() {
         let expiring = metadata(Some(Timestamp::MAX));
         let key = expiring.item_key().unwrap();
-        let record = record::encode(record::hash(key), &expiring, b"");
+        let record = record::before_payload(record::hash(key), &expiring, b"");
         let mut last = Vec::new();
         for_each_entry(&expiring, &record, true, |entry| last = entry.to_vec());
         let entry = read_deadline(&last).unwrap();
