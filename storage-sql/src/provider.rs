@@ -96,7 +96,9 @@ async fn open(config: &SqlConfig, target: Target, create: bool) -> Result<Arc<dy
         Target::Sqlite(_) => Err(without("sqlite", "SQLite")),
         // The engine: `crate::postgres::open(config, &url, create).await`.
         Target::Postgres(_) => Err(without("postgres", "PostgreSQL")),
-        // The engine: `crate::mysql::open(config, &url, create).await`.
+        #[cfg(feature = "mysql")]
+        Target::Mysql(url) => crate::mysql::open(config, &url, create).await,
+        #[cfg(not(feature = "mysql"))]
         Target::Mysql(_) => Err(without("mysql", "MySQL and MariaDB")),
     }
 }
