@@ -4,8 +4,11 @@ mod access;
 mod apply;
 mod connection;
 mod error;
+#[cfg(test)]
+mod plans;
 mod pool;
 mod read;
+mod room;
 mod schema;
 mod search;
 mod sql;
@@ -74,7 +77,8 @@ impl Sqlite {
         let mut connection = connection::open(path, create, config.lock_timeout)?;
         check_small_file(&connection, path)?;
         schema::prepare(&mut connection, &table, &statements, create)?;
-        let writer = WriterThread::start(connection, Arc::clone(&statements), config.lock_timeout)?;
+        let writer =
+            WriterThread::start(connection, path.to_owned(), Arc::clone(&statements), config.lock_timeout)?;
         Ok(Self {
             statements,
             writer: Arc::new(writer),
