@@ -37,9 +37,11 @@ fn template() -> Result<PathBuf, Unavailable> {
 /// What the template depends on: the user who owns it, and the program that must understand it.
 fn installation() -> Result<String, Unavailable> {
     let program = Command::new(installed("mariadbd")?).arg("--version").output();
-    let version = program.expect("the server says its version").stdout;
-    let version: String =
-        String::from_utf8_lossy(&version).chars().filter(|c| c.is_ascii_digit() || *c == '.').collect();
+    let text = program.expect("the server says its version").stdout;
+    // Such as `mariadbd  Ver 10.11.6-MariaDB for debian-linux-gnu`.
+    let text = String::from_utf8_lossy(&text);
+    let version = text.split_whitespace().skip_while(|word| *word != "Ver").nth(1).unwrap_or("unknown");
+    let version: String = version.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
     Ok(format!("{}-{version}", rustix::process::getuid().as_raw()))
 }
 

@@ -5,4 +5,4 @@ mod places;
 mod server;
 
 pub use places::Place;
-pub use server::{Server, ServerBuilder};
+pub use server::{Client, Server, ServerBuilder};

@@ -43,13 +43,14 @@ const STARTING: Duration = Duration::from_secs(60);
 const STOPPING: Duration = Duration::from_secs(60);
 
 /// What a server needs in every test: little memory and few files, and commits that survive the end of its process.
-const LINES: [&str; 9] = [
+const LINES: [&str; 10] = [
     "bind-address=127.0.0.1",
     "skip-name-resolve",
     "performance-schema=off",
     "innodb-buffer-pool-size=128M",
     "innodb-log-file-size=16M",
     "innodb-flush-log-at-trx-commit=2",
+    "innodb-flush-method=nosync",
     "innodb-fast-shutdown=2",
     "max-connections=100",
     "skip-log-bin",
@@ -116,28 +117,13 @@ impl Server {
     ///
     /// # Errors
     /// What the server answers, or why it cannot be reached.
-    ///
-    /// # Panics
-    /// If the client program cannot be run.
     pub fn try_execute(&self, statements: &str) -> Result<String, String> {
-        let output = Command::new(&self.client)
-            .args([
-                "--no-defaults",
-                "--user=root",
-                "--batch",
-                "--skip-column-names",
-                "--default-character-set=utf8mb4",
-            ])
-            .arg(format!("--socket={}", self.socket().display()))
-            .arg(format!("--database={NAME}"))
-            .arg(format!("--execute={statements}"))
-            .output()
-            .expect("the client program runs");
-        if output.status.success() {
-            Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into_owned())
-        }
+        self.client().execute(statements)
+    }
+
+    /// A client of its own, for a thread that keeps the server busy.
+    pub fn client(&self) -> Client {
+        Client { program: self.client.clone(), socket: self.socket() }
     }
 
     /// Ends every connection of the tests' user, as an administrator does who loses patience.
@@ -227,6 +213,39 @@ impl Server {
     }
 }
 
+/// Runs statements as the administrator.
+#[derive(Debug, Clone)]
+pub struct Client {
+    program: PathBuf,
+    socket: PathBuf,
+}
+
+impl Client {
+    /// Runs statements one after the other, in the database of the tests. The answer has a line for every row, its columns
+    /// separated by tabs.
+    ///
+    /// # Errors
+    /// What the server answers, or why it cannot be reached.
+    ///
+    /// # Panics
+    /// If the client program cannot be run.
+    pub fn execute(&self, statements: &str) -> Result<String, String> {
+        let output = Command::new(&self.program)
+            .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names"])
+            .arg("--default-character-set=utf8mb4")
+            .arg(format!("--socket={}", self.socket.display()))
+            .arg(format!("--database={NAME}"))
+            .arg(format!("--execute={statements}"))
+            .output()
+            .expect("the client program runs");
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+}
+
 impl ServerBuilder {
     /// Adds a line to the configuration, such as `max-connections=5`; a later line wins over an earlier one.
     #[must_use]
@@ -238,7 +257,7 @@ impl ServerBuilder {
     /// Every commit is on the disk before it is acknowledged.
     #[must_use]
     pub fn durable(self) -> Self {
-        self.line("innodb-flush-log-at-trx-commit=1")
+        self.line("innodb-flush-log-at-trx-commit=1").line("innodb-flush-method=fsync")
     }
 
     /// Runs another program than `mariadbd`: its name or path.
