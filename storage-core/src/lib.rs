@@ -18,6 +18,7 @@ mod provider;
 mod query;
 mod report;
 mod request;
+mod secret;
 mod tags;
 mod timestamp;
 
@@ -50,5 +51,6 @@ pub use provider::StorageProvider;
 pub use query::{CompiledQuery, Position, SearchPage, StorageQuery, TimeRange};
 pub use report::{Amount, CleanupReport, Damaged, Health, Usage, VerifyReport};
 pub use request::SaveRequest;
+pub use secret::Secret;
 pub use tags::Tags;
 pub use timestamp::Timestamp;
