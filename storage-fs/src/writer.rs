@@ -122,7 +122,7 @@ impl Writer {
         let answers = match self.shared.engine_now() {
             Ok(Some(engine)) => self.apply(&engine, entries, fits),
             Ok(None) => refuse(entries, || failure(ErrorKind::Unavailable, "the engine is away")),
-            Err(error) => refuse(entries, || copy(&error)),
+            Err(error) => refuse(entries, || error.duplicate()),
         };
         for (reply, answer) in answers {
             reply.send(answer);
@@ -149,7 +149,7 @@ impl Writer {
         if let Err(failed) = self.commit(engine, transaction) {
             // Answers may build on one another, so that none of them stands if the commit does not.
             for (_, answer) in &mut answers {
-                *answer = Err(copy(&failed));
+                *answer = Err(failed.duplicate());
             }
         }
         answers
@@ -451,16 +451,6 @@ fn refuse(entries: Vec<Entry>, why: impl Fn() -> StorageError) -> Vec<(Reply, Re
 
 fn told(error: &StorageError) -> (ErrorKind, String) {
     (error.kind(), error.message().to_owned())
-}
-
-/// The same error for another caller: its cause is named in the text, as it can be held by one alone.
-fn copy(error: &StorageError) -> StorageError {
-    use std::error::Error as _;
-    let message = match error.source() {
-        Some(cause) => format!("{} ({cause})", error.message()),
-        None => error.message().to_owned(),
-    };
-    failure(error.kind(), message)
 }
 
 /// Closes everything behind a writer that ends, also if it panics.
