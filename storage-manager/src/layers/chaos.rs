@@ -109,8 +109,7 @@ impl Guard for Mischief {
         let sent = failures.iter().enumerate().filter(|(_, failure)| failure.is_none()).map(|(part, _)| part);
         let mut answers = attempt(sent.collect()).await.into_iter();
         let mut next = || {
-            let missing =
-                || Err(StorageError::new(ErrorKind::Internal, "the provider answered too few parts"));
+            let missing = || Err(super::too_few_answers());
             answers.next().unwrap_or_else(missing)
         };
         failures.into_iter().map(|failure| failure.map_or_else(|| self.lost(call, next()), Err)).collect()
