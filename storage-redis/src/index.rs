@@ -13,6 +13,8 @@
 //! Times are those of the record, eight bytes each. The entry of a deadline repeats the part of the record from which all
 //! other entries of the item follow, so that they can be removed when the server has dropped the item by itself.
 
+use std::sync::Arc;
+
 use storage_core::{ItemKey, StorageMetadata, Timestamp};
 
 use crate::{
@@ -162,6 +164,16 @@ impl Span {
     }
 }
 
+/// What lies in the section by key before, between and behind these content types, which are in order.
+pub(crate) fn gaps_between_types(types: &[Arc<str>]) -> Vec<Span> {
+    // An entry has a zero byte behind its content type; no content type holds a byte as low as the next.
+    let ends = types.iter().map(|content_type| join(&[b"(", &key_section(content_type)]));
+    let starts = types.iter().map(|content_type| join(&[b"[k", content_type.as_bytes(), b"\x01"]));
+    let all = Span::of_prefix(b"k");
+    let (starts, ends) = ([all.min].into_iter().chain(starts), ends.chain([all.max]));
+    starts.zip(ends).map(|(min, max)| Span { min, max }).collect()
+}
+
 /// The entry that an end names, without its sign.
 fn entry_of(end: &[u8]) -> &[u8] {
     end.get(1..).unwrap_or_default()
@@ -244,6 +256,20 @@ mod tests {
         assert!(entry.is_of(&expiring) && !entry.is_of(&metadata(None)));
         for length in 0..33 + 9 {
             assert!(read_deadline(&last[..length]).is_none(), "cut to {length}");
+        }
+    }
+
+    #[test]
+    fn gaps_between_content_types_hold_all_others_and_none_of_theirs() {
+        let types: [Arc<str>; 3] = ["a".into(), "a/b".into(), "note".into()];
+        let gaps = gaps_between_types(&types);
+        let is_in_a_gap = |content_type: &str| {
+            let entry = join(&[&key_section(content_type), b"key"]);
+            gaps.iter().any(|gap| entry_of(&gap.min) <= &*entry && &*entry < entry_of(&gap.max))
+        };
+        assert!(types.iter().all(|content_type| !is_in_a_gap(content_type)));
+        for other in ["0", "a+", "a/", "a/b/c", "ab", "b", "not", "note2", "z"] {
+            assert!(is_in_a_gap(other), "{other}");
         }
     }
 

@@ -1,10 +1,14 @@
 //! One store in a database: what it is, that it is whole, and who uses it.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use storage_core::{ErrorKind, Result, SharedClock, StorageError, Timestamp};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -27,6 +31,8 @@ pub(crate) struct Store {
     pub(crate) clock: SharedClock,
     pub(crate) layout: Layout,
     pub(crate) gate: Gate,
+    /// The content types that were last found, in order. There may be others by now.
+    pub(crate) types: ArcSwap<Vec<Arc<str>>>,
     /// Which creation of the store its indexes must be marked with.
     generation: AtomicU64,
 }
@@ -57,7 +63,8 @@ impl Store {
     ) -> Result<Self> {
         let layout = Layout::new(&config.prefix, config.buckets);
         let gate = Gate::default();
-        let store = Self { wire, config, clock, layout, gate, generation: AtomicU64::new(0) };
+        let (types, generation) = (ArcSwap::default(), AtomicU64::new(0));
+        let store = Self { wire, config, clock, layout, gate, types, generation };
         let deadline = store.deadline();
         if !create && store.description(deadline).await?.is_none() {
             return Err(failure(ErrorKind::NotFound, "there is no store under the prefix"));

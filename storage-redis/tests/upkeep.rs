@@ -398,6 +398,25 @@ async fn entries_of_evicted_items_are_repaired() {
     assert!(!left.iter().any(|entry| entry.ends_with(b"b")), "{left:?}");
 }
 
+/// A search takes the content types it knows for all there are, and asks at the same time whether that is so.
+#[tokio::test]
+async fn a_content_type_that_another_client_brings_is_found_at_once() {
+    let (server, clock) = (Server::start().unwrap(), ManualClock::default());
+    let config = RedisConfig { prefix: "types".into(), ..support::at(&server) };
+    let (reader, writer) = (open(&config, &clock).await, open(&config, &clock).await);
+    let mut expected = Vec::new();
+    for (name, content_type) in ["m", "a", "z", "m/n", "ma", "b", "c", "d", "e", "f", "g"].iter().enumerate()
+    {
+        let name = format!("k{name:02}");
+        let item = ItemKey::new(content_type, &name).unwrap();
+        writer.save(SaveRequest::new(item, "data").tag("t", "1")).await.unwrap();
+        expected.push(name.clone());
+        for query in [StorageQuery::new(), StorageQuery::new().tag("t", "1")] {
+            assert_eq!(found(&reader, &query).await, expected, "{content_type}");
+        }
+    }
+}
+
 /// The number of buckets and indexing are fixed when a store is created.
 #[tokio::test]
 async fn other_settings_than_those_of_the_store_are_refused() {

@@ -1,12 +1,12 @@
 //! Fault 26: wrong passwords, missing rights, and rights that are taken away while we work.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use storage_core::{ErrorKind, StorageProvider};
 use storage_redis::{RedisConfig, Secret};
 use test_servers::{found, redis::Server};
 
-use crate::support::{config, connect, get, kind, put, recovers, refused};
+use crate::support::{config, connect, eventually, get, kind, put, recovers, refused};
 
 const RULES: &str = "on >secret ~storage:* &* +@all -@admin -@dangerous";
 
@@ -68,16 +68,25 @@ async fn fault_26_a_user_deleted_midway_is_unauthenticated_and_the_server_is_not
     put(&store, "a").await.unwrap();
     let _one: u64 = server.command(&["ACL", "DELUSER", "app"]);
     let before = connections(&server);
-    // The first call may still be handed to the connection that just ended.
-    let _ended = get(&store, "a").await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // The first calls may still be handed to the connection that just ended.
+    eventually("the end of the connection is noticed", || async {
+        kind(&get(&store, "a").await) == Some(ErrorKind::Unauthenticated)
+    })
+    .await;
     for _ in 0..20 {
         let (loaded, saved) = (get(&store, "a").await, put(&store, "a").await);
         let kinds = (kind(&loaded), kind(&saved));
         assert_eq!(kinds, (Some(ErrorKind::Unauthenticated), Some(ErrorKind::Unauthenticated)));
     }
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
-    let attempts = connections(&server) - before;
+    // Nothing connects unless a call waits: soon only the connections are counted over which this is asked.
+    let last = Cell::new(before);
+    eventually("nobody connects any more", || async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        let count = connections(&server);
+        last.replace(count) + 1 == count
+    })
+    .await;
+    let attempts = last.get() - before;
     assert!(attempts < 60, "{attempts} connections");
     let mut words = vec!["ACL", "SETUSER", "app"];
     words.extend(RULES.split(' '));
@@ -102,8 +111,11 @@ async fn fault_26_a_password_set_midway_is_asked_for_at_the_next_connection() {
     put(&*store, "a").await.unwrap();
     let _ok: String = server.command(&["CONFIG", "SET", "requirepass", "new"]);
     let _all: u64 = server.command(&["CLIENT", "KILL", "USER", "default"]);
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let _ended = get(&*store, "a").await;
+    // The first calls may still be handed to the connection that just ended.
+    eventually("the end of the connection is noticed", || async {
+        kind(&get(&*store, "a").await) == Some(ErrorKind::Unauthenticated)
+    })
+    .await;
     assert_eq!(kind(&put(&*store, "a").await), Some(ErrorKind::Unauthenticated));
     let _ok: String = server.command(&["CONFIG", "SET", "requirepass", ""]);
     recovers(&*store).await;

@@ -13,9 +13,12 @@ mod plan;
 mod tally;
 mod walk;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, try_join},
+};
 use storage_core::{
     CompiledQuery, ErrorKind, Result, SearchPage, StorageError, StorageItem, StorageQuery, StorageResult,
     Timestamp,
@@ -24,7 +27,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::failure,
-    reply, scripts,
+    index, reply, scripts,
     store::Store,
     wire::{Access, Call},
 };
@@ -84,6 +87,9 @@ type Outcome<T> = std::result::Result<T, Stop>;
 /// Times a search begins again because the store was flushed or created anew meanwhile.
 const ROUNDS: usize = 4;
 
+/// Most content types that a search takes to be all there are, before it has asked.
+const MOST_GUESSED: usize = 8;
+
 /// Runs `search`, and once more if the store was flushed or created anew meanwhile.
 async fn examined<'a, T>(
     store: &'a Store,
@@ -126,7 +132,18 @@ impl Search<'_> {
         if most == 0 {
             return Ok(self.query.page(Vec::new(), false));
         }
-        let parts = self.parts().await?;
+        let types = self.store.types.load_full();
+        if self.query.content_type().is_none() && (1..=MOST_GUESSED).contains(&types.len()) {
+            // Most often no content type has come meanwhile: that is asked in the same round trip as the first entries.
+            let guessed = self.page_of(self.parts_of(&types), most);
+            if let (true, page) = try_join(self.are_all(&types), guessed).await? {
+                return Ok(page);
+            }
+        }
+        self.page_of(self.parts().await?, most).await
+    }
+
+    async fn page_of(&self, parts: Vec<Part>, most: usize) -> Outcome<SearchPage> {
         let plan = self.plan(&parts, most.saturating_add(1)).await?;
         let walked = match &plan.way {
             Way::Walk(section) => self.walk(&parts, section, &plan, most).await?,
@@ -139,16 +156,42 @@ impl Search<'_> {
         Ok(self.query.page(items.into_iter().map(StorageResult::hit).collect(), more))
     }
 
+    /// Every bucket with each of these content types.
+    fn parts_of(&self, types: &[Arc<str>]) -> Vec<Part> {
+        let buckets = 0..self.store.layout.buckets.len();
+        let parts_in = |bucket| {
+            types.iter().map(move |content_type| Part { bucket, content_type: Arc::clone(content_type) })
+        };
+        buckets.flat_map(parts_in).collect()
+    }
+
+    /// Whether there are no other content types than these, which are in order.
+    async fn are_all(&self, types: &[Arc<str>]) -> Outcome<bool> {
+        let gaps = index::gaps_between_types(types);
+        let calls = self.store.layout.buckets.iter().flat_map(|bucket| {
+            gaps.iter().map(|gap| {
+                let call = Call::read(bucket.slot, "ZRANGE").key(&bucket.index).arg(&gap.min).arg(&gap.max);
+                call.arg("BYLEX").arg("LIMIT").arg("0").arg("1")
+            })
+        });
+        for answer in self.store.wire.call_all(calls.collect(), self.deadline()).await {
+            if !reply::list(answer?)?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The content types of all buckets that the query may find something in.
     async fn parts(&self) -> Outcome<Vec<Part>> {
-        let buckets = 0..self.store.layout.buckets.len();
-        match self.query.content_type() {
-            Some(content_type) => {
-                let content_type: Arc<str> = content_type.into();
-                Ok(buckets.map(|bucket| Part { bucket, content_type: Arc::clone(&content_type) }).collect())
-            }
-            None => self.find_parts(buckets.map(|bucket| (bucket, String::new())).collect()).await,
+        if let Some(content_type) = self.query.content_type() {
+            return Ok(self.parts_of(&[content_type.into()]));
         }
+        let buckets = 0..self.store.layout.buckets.len();
+        let parts = self.find_parts(buckets.map(|bucket| (bucket, String::new())).collect()).await?;
+        let types: BTreeSet<_> = parts.iter().map(|part| Arc::clone(&part.content_type)).collect();
+        self.store.types.store(Arc::new(types.into_iter().collect()));
+        Ok(parts)
     }
 
     /// Asks the buckets for their content types, each for those behind the one given.

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::BytesMut;
 use redis::Value;
+use socket2::{SockRef, TcpKeepalive};
 use storage_core::{ErrorKind, Result, Secret, StorageError};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
@@ -29,6 +30,11 @@ use crate::{
 
 /// The name under which our connections show in `CLIENT LIST`.
 const CLIENT_NAME: &[u8] = b"storage";
+
+/// Idle time after which a connection is probed.
+const IDLE: Duration = Duration::from_secs(30);
+/// Time between two probes; some systems, such as Linux, give up after nine that are not answered.
+const PROBES: Duration = Duration::from_secs(5);
 
 /// What a server must be for a connection to be of use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +123,9 @@ async fn open(address: &Address, tls: Option<&TlsConnector>) -> Result<Stream> {
         .await
         .map_err(|cause| io_error(&what(), cause))?;
     tcp.set_nodelay(true).map_err(|cause| io_error(&what(), cause))?;
+    // Without it, nothing tells that the other end of an idle connection is gone, and the next call waits in vain.
+    let probes = TcpKeepalive::new().with_time(IDLE).with_interval(PROBES);
+    SockRef::from(&tcp).set_tcp_keepalive(&probes).map_err(|cause| io_error(&what(), cause))?;
     let Some(tls) = tls else { return Ok(Stream::Plain(tcp)) };
     let encrypted = tls.connect(tls::server_name(&address.host)?, tcp).await;
     Ok(Stream::Encrypted(Box::new(encrypted.map_err(|cause| io_error(&what(), cause))?)))
@@ -246,5 +255,20 @@ impl AsyncWrite for Stream {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Encrypted(stream) => Pin::new(stream).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_idle_connection_is_probed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port() };
+        let Stream::Plain(tcp) = open(&address, None).await.unwrap() else { panic!("no TLS was asked for") };
+        assert!(SockRef::from(&tcp).keepalive().unwrap());
     }
 }

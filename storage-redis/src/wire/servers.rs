@@ -1,9 +1,15 @@
 //! Finds the servers, and finds them again when they change.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
-use futures_util::future::select_ok;
+use futures_util::{StreamExt, future::select_ok, stream::FuturesUnordered};
 use redis::Value;
 use storage_core::{ErrorKind, Result, StorageError};
 use tokio::{
@@ -13,7 +19,7 @@ use tokio::{
 
 use super::{
     address::Address,
-    connection::Login,
+    connection::{Connection, Login},
     link::Manner,
     routes::{Node, Routes},
     slots::Slot,
@@ -31,6 +37,9 @@ const REGULARLY: Duration = Duration::from_secs(1);
 /// Servers that are asked at the same time, so that one that hangs does not hold up the others.
 const ASKED_AT_ONCE: usize = 3;
 
+/// How long the others that were asked may take once one has answered: the newest of several views is right.
+const GRACE: Duration = Duration::from_millis(50);
+
 /// Where calls go, kept up to date.
 pub(super) struct Servers {
     mode: Mode,
@@ -41,6 +50,8 @@ pub(super) struct Servers {
     inquiry: Login,
     manner: Arc<Manner>,
     routes: ArcSwap<Routes>,
+    /// The epoch of the newest view of the cluster so far.
+    epoch: AtomicU64,
     wanted: Notify,
     /// Counts the looks that are finished.
     looks: watch::Sender<u64>,
@@ -57,6 +68,7 @@ impl Servers {
             inquiry,
             manner,
             routes: ArcSwap::default(),
+            epoch: AtomicU64::new(0),
             wanted: Notify::new(),
             looks: watch::Sender::new(0),
         })
@@ -145,9 +157,7 @@ impl Servers {
     }
 
     async fn master_of_service(&self) -> Result<Option<Routes>> {
-        let words: [&[u8]; 3] = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self.service.as_bytes()];
-        let read = |value: &Value, asked: &Address| self.master(value, asked);
-        let master = self.first_answer(&self.seeds, &words, &read).await?;
+        let master = self.named_master().await?;
         Ok(Some(Routes::to_one(self.node_at(&master))))
     }
 
@@ -165,37 +175,102 @@ impl Servers {
         let known = self.routes.load_full();
         let mut candidates: Vec<_> = known.nodes().iter().map(|node| node.address.clone()).collect();
         candidates.extend(self.seeds.iter().filter(|seed| known.node_at(seed).is_none()).cloned());
-        let ranges = self.first_answer(&candidates, &[b"CLUSTER", b"SLOTS"], &ranges).await?;
-        Ok(Some(Routes::of_cluster(&ranges, &known, &self.manner)))
+        let view = self.newest_view(&candidates).await?;
+        self.epoch.store(view.epoch, Ordering::Release);
+        Ok(Some(Routes::of_cluster(&view.ranges, &known, &self.manner)))
     }
 
-    /// The answer of the first of `candidates` that gives one which can be read; else why the last gave none.
-    async fn first_answer<T>(
-        &self,
-        candidates: &[Address],
-        words: &[&[u8]],
-        read: &impl Fn(&Value, &Address) -> Result<T>,
-    ) -> Result<T> {
-        let mut failed = failure(ErrorKind::Config, "nodes is empty");
+    /// A view of the cluster that is not older than the one before.
+    ///
+    /// A master that was replaced while it was down knows nothing of that when it is back, and serves its slots from what it
+    /// has, which may be nothing, until another member tells it. An older view than before counts only if every member has
+    /// one: then the cluster was made anew.
+    async fn newest_view(&self, candidates: &[Address]) -> Result<View> {
+        let known = self.epoch.load(Ordering::Acquire);
+        let mut newest: Option<View> = None;
+        let mut failed = None;
         for some in candidates.chunks(ASKED_AT_ONCE) {
-            let asked = some
-                .iter()
-                .map(|address| Box::pin(async move { read(&self.ask(address, words).await?, address) }));
-            match select_ok(asked).await {
-                Ok((answer, _)) => return Ok(answer),
+            let mut asked: FuturesUnordered<_> = some.iter().map(|address| self.view_of(address)).collect();
+            let mut until = Instant::now() + self.inquiry.timeout * 3;
+            while let Ok(Some(answer)) = timeout_at(until, asked.next()).await {
+                match answer {
+                    Ok(view) => {
+                        if view.epoch >= known {
+                            until = until.min(Instant::now() + GRACE);
+                        }
+                        if newest.as_ref().is_none_or(|newest| newest.epoch < view.epoch) {
+                            newest = Some(view);
+                        }
+                    }
+                    Err(error) => failed = Some(error),
+                }
+            }
+            if !asked.is_empty() && failed.is_none() {
+                failed = Some(failure(ErrorKind::Unavailable, "a member of the cluster does not answer"));
+            }
+            if let Some(view) = newest.take_if(|view| view.epoch >= known) {
+                return Ok(view);
+            }
+        }
+        match (newest, failed) {
+            (Some(view), None) => Ok(view),
+            (None, None) => Err(failure(ErrorKind::Config, "nodes is empty")),
+            (_, Some(error)) => Err(error),
+        }
+    }
+
+    async fn view_of(&self, address: &Address) -> Result<View> {
+        let mut connection = self.inquiry.connect(address).await?;
+        let info = self.ask(&mut connection, address, &[b"CLUSTER", b"INFO"]).await;
+        let epoch = match info {
+            Ok(info) => epoch(&info),
+            // Not every user may ask this; then every view counts as new.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => u64::MAX,
+            Err(error) => return Err(error),
+        };
+        let slots = self.ask(&mut connection, address, &[b"CLUSTER", b"SLOTS"]).await?;
+        Ok(View { epoch, ranges: ranges(&slots, address)? })
+    }
+
+    /// The master that the first sentinel names which can be asked; else why the last cannot.
+    async fn named_master(&self) -> Result<Address> {
+        let mut failed = failure(ErrorKind::Config, "nodes is empty");
+        for some in self.seeds.chunks(ASKED_AT_ONCE) {
+            match select_ok(some.iter().map(|sentinel| Box::pin(self.master_of(sentinel)))).await {
+                Ok((master, _)) => return Ok(master),
                 Err(error) => failed = error,
             }
         }
         Err(failed)
     }
 
-    async fn ask(&self, address: &Address, words: &[&[u8]]) -> Result<Value> {
-        let mut connection = self.inquiry.connect(address).await?;
+    async fn master_of(&self, sentinel: &Address) -> Result<Address> {
+        let words: [&[u8]; 3] = [b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", self.service.as_bytes()];
+        let mut connection = self.inquiry.connect(sentinel).await?;
+        self.master(&self.ask(&mut connection, sentinel, &words).await?, sentinel)
+    }
+
+    async fn ask(&self, connection: &mut Connection, address: &Address, words: &[&[u8]]) -> Result<Value> {
         match timeout(self.inquiry.timeout, connection.ask(words)).await {
             Ok(value) => value,
             Err(_) => Err(failure(ErrorKind::Unavailable, format!("{address} did not answer in time"))),
         }
     }
+}
+
+/// What a member says of its cluster.
+struct View {
+    /// Grows with every change of masters that the member has heard of.
+    epoch: u64,
+    ranges: Vec<(u16, u16, Address)>,
+}
+
+/// The epoch in what `CLUSTER INFO` answers.
+fn epoch(info: &Value) -> u64 {
+    let Value::BulkString(info) = info else { return 0 };
+    let text = String::from_utf8_lossy(info);
+    let epoch = text.lines().find_map(|line| line.strip_prefix("cluster_current_epoch:"));
+    epoch.and_then(|epoch| epoch.trim().parse().ok()).unwrap_or(0)
 }
 
 /// What `CLUSTER SLOTS` answers: first slot, last slot and master of each range.

@@ -1,7 +1,12 @@
 //! Clusters and sentinels.
 
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
 use test_servers::{
-    found,
+    Answer, Fake, found,
     redis::{Cluster, Sentinels, Server},
 };
 
@@ -31,6 +36,40 @@ async fn modes_that_do_not_fit_the_server_are_named() {
     );
     let alone = config(&format!("redis+cluster://{}", server.address()));
     assert_eq!(kind(Wire::connect(&alone).await), ErrorKind::Config);
+}
+
+/// A master that was replaced while it was down takes itself for the master when it is back, until another member tells it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_of_the_cluster_that_is_older_than_the_last_is_not_believed() {
+    let Some(cluster) = found(Cluster::builder().masters(1).start()) else { return };
+    let (is_unaware, port) = (Arc::new(AtomicBool::new(false)), Arc::new(OnceLock::new()));
+    let member = Fake::before(cluster.addresses()[0].clone(), {
+        let (is_unaware, port) = (Arc::clone(&is_unaware), Arc::clone(&port));
+        move |request| {
+            if !is_unaware.load(Ordering::SeqCst) {
+                return Answer::Pass;
+            }
+            let port = port.get().expect("it is known before the first request");
+            match request.last().map(Vec::as_slice) {
+                Some(b"INFO") => Answer::Bytes(b"$23\r\ncluster_current_epoch:0\r\n".to_vec()),
+                Some(b"SLOTS") => Answer::Bytes(
+                    format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$0\r\n\r\n:{port}\r\n").into_bytes(),
+                ),
+                Some(b"k") => Answer::Bytes(b"$-1\r\n".to_vec()),
+                _ => Answer::Pass,
+            }
+        }
+    })
+    .await;
+    port.set(member.address().rsplit(':').next().unwrap().to_owned()).unwrap();
+    let wire = wire(&format!("redis+cluster://{}", member.address())).await;
+    wire.call(set("k", "v"), soon()).await.unwrap();
+    is_unaware.store(true, Ordering::SeqCst);
+    for _ in 0..20 {
+        // A connection that ends makes the wire look where its node is now.
+        cluster.nodes()[0].command::<u64>(&["CLIENT", "KILL", "TYPE", "normal"]);
+        assert_eq!(wire.call(get("k"), soon()).await.unwrap(), bulk("v"));
+    }
 }
 
 /// A slot moves key by key while it is written and read: nothing is lost, nothing fails.
