@@ -9,7 +9,10 @@ use super::{
     show::{Show, Version},
 };
 use crate::{
-    lua::answer::or_failure,
+    lua::{
+        answer::or_failure,
+        eager::{self, Answer},
+    },
     script::{Entry, KeyPage, KeyValueStore, Number, ScriptResult, ScriptValue, StoreInfo, Ttl},
 };
 
@@ -92,12 +95,13 @@ impl Methods<'_> {
         T: Show + 'static,
     {
         let named = name.to_owned();
-        let method = move |lua: Lua, mut arguments: MultiValue| {
-            let answer = of_call(&named, &mut arguments)
-                .map(|store| call(store.clone(), Arguments::new(store.limits(), arguments)));
-            async move { or_failure(&lua, answer?.await, |lua, value| value.show(lua)) }
+        let begin = move |mut arguments: MultiValue| -> Result<Answer<T>> {
+            let store = of_call(&named, &mut arguments)?;
+            let arguments = Arguments::new(store.limits(), arguments);
+            Ok(Box::pin(call(store, arguments)))
         };
-        self.table.raw_set(name, self.lua.create_async_function(method)?)
+        let show = |lua: &Lua, answer| or_failure(lua, answer, |lua, value: T| value.show(lua));
+        self.table.raw_set(name, eager::function(self.lua, name, begin, show)?)
     }
 }
 
