@@ -28,7 +28,7 @@ const DEFAULT_ID: &str = "default";
 pub(crate) async fn run(args: Lua, target: &Target, _: &mut Out) -> Result<Status, Failure> {
     check(&args)?;
     let source = read_script(&args.script)?;
-    let config = args.config.as_deref().map(read_config).transpose()?;
+    let config = args.config.as_deref().map(read_stores).transpose()?;
     let policy = policy(&args, config.as_ref())?;
     let vm = sandbox(&args)?.vm().map_err(|error| Failure::invalid(error.message()))?;
     target
@@ -135,6 +135,15 @@ fn policy(args: &Lua, config: Option<&Config>) -> Result<Arc<dyn AccessPolicy>, 
         Some(policy) => Ok(Arc::new(policy)),
         None => Ok(Arc::new(AllowAll)),
     }
+}
+
+fn read_stores(path: &Path) -> Result<Config, Failure> {
+    let config = read_config(path)?;
+    if config.stores.iter().any(|store| store.id == DEFAULT_ID) {
+        let message = format!("{}: the id {DEFAULT_ID} is that of the chosen store", path.display());
+        return Err(Failure::invalid(message).with_hint("give the store another name"));
+    }
+    Ok(config)
 }
 
 fn read_config(path: &Path) -> Result<Config, Failure> {

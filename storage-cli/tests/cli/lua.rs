@@ -61,6 +61,7 @@ fn what_cannot_be_run_is_status_2_and_makes_no_store() {
     sandbox.write("a.lua", "print(1)");
     sandbox.write("bad.yaml", "- name: a\n  kind: store.unknown\n");
     sandbox.write("empty.yaml", "[]");
+    sandbox.write("default.yaml", "- {name: default, kind: store.memory}");
     for (arguments, kind, why) in [
         (&["lua", "missing.lua"][..], "Invalid", "missing.lua cannot be read"),
         (&["lua"], "Usage", "SCRIPT"),
@@ -74,6 +75,11 @@ fn what_cannot_be_run_is_status_2_and_makes_no_store() {
         (&["lua", "--config", "empty.yaml", "a.lua"], "Usage", "--modules key-value"),
         (&["lua", "--modules", "key-value", "--require-ident", "a.lua"], "Usage", "--modules agent"),
         (&["lua", "--modules", "key-value", "--config", "bad.yaml", "a.lua"], "Invalid", "kind"),
+        (
+            &["lua", "--modules", "key-value", "--config", "default.yaml", "a.lua"],
+            "Invalid",
+            "the chosen store",
+        ),
     ] {
         sandbox.fails(arguments).is(2, kind, why);
     }

@@ -85,6 +85,9 @@ impl Config {
             _ => return Err(refuse("", "the file must be a list of entries, or a mapping with `entries`")),
         };
         let namespace = document.namespace.as_deref();
+        if let Some(namespace) = namespace {
+            check_id(namespace).map_err(|why| refuse("namespace", &why))?;
+        }
         let entries = (0..).zip(document.entries);
         let stores =
             entries.map(|(n, entry)| StoreEntry::from_value(&format!("{at}[{n}]"), namespace, entry));
@@ -122,7 +125,7 @@ pub(super) fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping with auto_start")]
 struct Lifecycle {
     auto_start: bool,
 }
@@ -206,7 +209,11 @@ pub(super) fn typed<T: DeserializeOwned>(path: &str, value: Value) -> Result<T> 
             root if root == "." => String::new(),
             inner => inner,
         };
-        refuse(&within(path, &inner), &error.inner().to_string())
+        let (at, why) = (within(path, &inner), error.inner().to_string());
+        match why.strip_prefix("missing field `").and_then(|name| name.strip_suffix('`')) {
+            Some(name) => refuse(&within(&at, name), "it is missing"),
+            None => refuse(&at, &why),
+        }
     })
 }
 

@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn every_bad_field_is_named_and_no_secret_is_shown() {
         for (text, field, why) in [
-            ("{}", "[0]:", "missing field `url`"),
+            ("{}", "[0].url:", "it is missing"),
             ("{url: }", "[0].url:", "must be a text"),
             ("{url: 1234567}", "[0].url:", "must be a text"),
             ("{url: ['redis://:canary@h']}", "[0].url:", "must be a text"),

@@ -5,6 +5,7 @@ use mlua::{Lua, MultiValue, Result, Table, Value};
 use super::{
     answer::{self, Results, or_refused, raising},
     convert::{from_lua, to_lua},
+    eager::{self, Answer},
     modules::{self, StoreModule},
 };
 use crate::script::{
@@ -110,24 +111,18 @@ fn add_calls(module: &Table, lua: &Lua, name: &str, suffix: &str, place: &impl P
     let add = |call: &str, results, function| {
         module.raw_set(format!("{call}{suffix}"), raising(lua, name, results, function)?)
     };
+    let nothing = |lua: &Lua, answer| or_refused(lua, answer, |_, ()| Ok(()));
     let put = place.clone();
-    let put = lua.create_async_function(move |lua, arguments: MultiValue| {
-        let place = put.clone();
-        async move { or_refused(&lua, self::put(place, arguments).await, |_, ()| Ok(())) }
-    })?;
-    add("put", Results::None, put)?;
+    let put = move |arguments| -> Result<Answer<()>> { Ok(Box::pin(self::put(put.clone(), arguments))) };
+    add("put", Results::None, eager::function(lua, name, put, nothing)?)?;
     let get = place.clone();
-    let get = lua.create_async_function(move |lua, key: Value| {
-        let place = get.clone();
-        async move { or_refused(&lua, self::get(place, key).await, stamped) }
-    })?;
-    add("get", Results::Two, get)?;
+    let get = move |arguments| -> Result<Answer<_>> { Ok(Box::pin(self::get(get.clone(), arguments))) };
+    let found = |lua: &Lua, answer| or_refused(lua, answer, stamped);
+    add("get", Results::Two, eager::function(lua, name, get, found)?)?;
     let delete = place.clone();
-    let delete = lua.create_async_function(move |lua, key: Value| {
-        let place = delete.clone();
-        async move { or_refused(&lua, self::delete(place, key).await, |_, ()| Ok(())) }
-    })?;
-    add("delete", Results::None, delete)
+    let delete =
+        move |arguments| -> Result<Answer<()>> { Ok(Box::pin(self::delete(delete.clone(), arguments))) };
+    add("delete", Results::None, eager::function(lua, name, delete, nothing)?)
 }
 
 async fn put(place: impl Place, arguments: MultiValue) -> ScriptResult<()> {
@@ -138,12 +133,16 @@ async fn put(place: impl Place, arguments: MultiValue) -> ScriptResult<()> {
     place.put(&answer::key(key)?, &from_lua(value, place.limits())?).await
 }
 
-async fn get(place: impl Place, key: Value) -> ScriptResult<Option<Stamped>> {
-    place.get(&answer::key(&key)?).await
+async fn get(place: impl Place, arguments: MultiValue) -> ScriptResult<Option<Stamped>> {
+    place.get(&first_key(&arguments)?).await
 }
 
-async fn delete(place: impl Place, key: Value) -> ScriptResult<()> {
-    place.delete(&answer::key(&key)?).await
+async fn delete(place: impl Place, arguments: MultiValue) -> ScriptResult<()> {
+    place.delete(&first_key(&arguments)?).await
+}
+
+fn first_key(arguments: &MultiValue) -> ScriptResult<String> {
+    answer::key(arguments.front().unwrap_or(&Value::Nil))
 }
 
 /// The value and its time: two results, also where nothing is.

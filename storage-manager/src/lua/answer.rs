@@ -60,7 +60,7 @@ pub(crate) fn or_failure<T, R: IntoLuaMulti>(
 /// What the first result is of a call that failed; its second one is the error. No value of a script is this.
 const REFUSED: Value = Value::NULL;
 
-/// The answer of a call that is wrapped by [`raising`]. (Up to two results take a shorter way than more.)
+/// The answer of a call that is wrapped by [`raising`].
 pub(crate) fn or_refused<T, R: IntoLuaMulti>(
     lua: &Lua,
     answer: ScriptResult<T>,

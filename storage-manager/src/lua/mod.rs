@@ -81,6 +81,7 @@ mod agent;
 mod answer;
 mod convert;
 mod deadline;
+mod eager;
 mod error;
 mod globals;
 mod key_value;

@@ -55,6 +55,10 @@ impl Ttl {
         clock.now().checked_add(ttl).map(Some).ok_or_else(too_long)
     }
 
+    pub(crate) fn doubled(self) -> Self {
+        Self(self.0.map(|ttl| ttl.saturating_mul(2)))
+    }
+
     /// What is left of the life of an entry, at least a microsecond: whoever is told of the entry was told that it lives.
     pub(crate) fn left(expires_at: Option<Timestamp>, clock: &dyn Clock) -> Self {
         Self(expires_at.map(|at| at.saturating_since(clock.now()).max(Duration::from_micros(1))))

@@ -269,7 +269,13 @@ async fn calls_work_within_pcall_iterators_and_metamethods() {
         cache:set("a", 1)
         assert(select(2, pcall(cache.get, cache, "a")) == 1)
         assert(select(2, xpcall(function() return cache:get("a") end, print)) == 1)
-        assert(not pcall(cache.get, {}, "a") and not pcall(cache.get))
+        for _, this in ipairs({ {}, "a", 1, errors.new("TIMEOUT", "x") }) do
+            for _, name in ipairs({ "get", "release" }) do
+                local ok, err = pcall(cache[name], this, "a")
+                assert(not ok and tostring(err):find("handle:" .. name, 1, true), err)
+            end
+        end
+        assert(not pcall(cache.get))
         assert(getmetatable(cache) == nil or type(getmetatable(cache)) ~= "table")"#,
     )
     .await;

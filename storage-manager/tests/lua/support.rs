@@ -89,7 +89,7 @@ impl Host {
 
     pub(crate) fn sandbox(&self) -> Sandbox {
         let printed = Arc::clone(&self.printed);
-        Sandbox::new().timeout(Duration::from_secs(30)).print_to(move |line| {
+        Sandbox::new().timeout(Duration::from_secs(120)).print_to(move |line| {
             printed.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
             Ok(())
         })

@@ -1,8 +1,11 @@
 //! Handles to key-value stores.
 
 use storage_manager::{
-    MemoryConfig, MemoryProvider,
-    script::{Entry, KeyEntry, ListOptions, Put, ScriptValue, StoreInfo, Ttl},
+    FsProvider, MemoryConfig, MemoryProvider, UnifiedStorageManager,
+    script::{
+        AllowAll, Entry, Increment, KeyEntry, KeyValueStores, ListOptions, Number, Put, ScriptValue,
+        StoreInfo, Ttl,
+    },
 };
 
 use crate::support::{SECOND, World, kind, settings, ttl};
@@ -338,4 +341,30 @@ async fn a_full_store_refuses_new_keys_alone() {
     // An expired entry does not stand in the way.
     world.clock.advance(SECOND);
     small.set("c", &1.into(), Ttl::NONE).await.unwrap();
+}
+
+/// The end of such a life came before the provider had seen its beginning, and was refused as one in the past.
+#[tokio::test]
+async fn the_shortest_life_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let files =
+        UnifiedStorageManager::builder().fallback(FsProvider::builder(dir.path()).open().await.unwrap());
+    let memory = UnifiedStorageManager::builder().fallback(MemoryProvider::default());
+    for manager in [memory.build().unwrap(), files.build().unwrap()] {
+        let stores = KeyValueStores::new(&manager, AllowAll);
+        stores.register_routed("a").unwrap();
+        let unit = stores.unit_of_work();
+        let handle = unit.acquire("a").unwrap();
+        for _ in 0..50 {
+            let begin =
+                Increment { init: Some(Number::Integer(0)), ttl: Some(ttl(1e-9)), ..Increment::default() };
+            handle.incr("n", begin).await.unwrap();
+            handle.set("k", &1.into(), ttl(1e-9)).await.unwrap();
+            handle.set("k", &1.into(), Ttl::NONE).await.unwrap();
+            assert!(handle.replace("k", &2.into(), ttl(1e-6)).await.unwrap());
+            handle.set("k", &1.into(), Ttl::NONE).await.unwrap();
+            assert!(handle.expire("k", ttl(2e-6)).await.unwrap());
+        }
+        manager.close().await.into_result().unwrap();
+    }
 }

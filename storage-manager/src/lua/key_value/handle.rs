@@ -1,7 +1,7 @@
 //! Handles of key-value stores.
 
 use mlua::{
-    Lua, MetaMethod, MultiValue, Result, Table, UserData, UserDataFields, UserDataMethods, UserDataRef,
+    Error, Lua, MetaMethod, MultiValue, Result, Table, UserData, UserDataFields, UserDataMethods, Value,
 };
 
 use super::{
@@ -9,7 +9,10 @@ use super::{
     show::{Show, Version},
 };
 use crate::{
-    lua::answer::or_failure,
+    lua::{
+        answer::or_failure,
+        eager::{self, Answer},
+    },
     script::{Entry, KeyPage, KeyValueStore, Number, ScriptResult, ScriptValue, StoreInfo, Ttl},
 };
 
@@ -50,7 +53,8 @@ pub(super) fn prepare(lua: &Lua) -> Result<()> {
     add.method("list", list)?;
     add.method("clear", clear)?;
     add.method("info", info)?;
-    let release = lua.create_function(|_, this: UserDataRef<Handle>| Ok(this.0.release()))?;
+    let release = lua
+        .create_function(|_, mut arguments: MultiValue| Ok(of_call("release", &mut arguments)?.release()))?;
     methods.raw_set("release", release)?;
     #[cfg(feature = "luau")]
     methods.set_readonly(true);
@@ -90,12 +94,24 @@ impl Methods<'_> {
         F: Future<Output = ScriptResult<T>> + Send + 'static,
         T: Show + 'static,
     {
-        let method = move |lua: Lua, (this, arguments): (UserDataRef<Handle>, MultiValue)| {
-            let answer = call(this.0.clone(), Arguments::new(this.0.limits(), arguments));
-            async move { or_failure(&lua, answer.await, |lua, value| value.show(lua)) }
+        let named = name.to_owned();
+        let begin = move |mut arguments: MultiValue| -> Result<Answer<T>> {
+            let store = of_call(&named, &mut arguments)?;
+            let arguments = Arguments::new(store.limits(), arguments);
+            Ok(Box::pin(call(store, arguments)))
         };
-        self.table.raw_set(name, self.lua.create_async_function(method)?)
+        let show = |lua: &Lua, answer| or_failure(lua, answer, |lua, value: T| value.show(lua));
+        self.table.raw_set(name, eager::function(self.lua, name, begin, show)?)
     }
+}
+
+/// The handle before the arguments of a call.
+fn of_call(name: &str, arguments: &mut MultiValue) -> Result<KeyValueStore> {
+    let this = match arguments.pop_front() {
+        Some(Value::UserData(this)) => this.borrow::<Handle>().ok().map(|this| this.0.clone()),
+        _ => None,
+    };
+    this.ok_or_else(|| Error::runtime(format!("{name} is a method: write handle:{name}(…), with a colon")))
 }
 
 async fn get(store: KeyValueStore, arguments: Arguments) -> ScriptResult<Option<ScriptValue>> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use storage_core::{Bytes, Condition, ErrorKind, StorageError, StorageItem};
+use storage_core::{Bytes, Condition, ErrorKind, StorageError, StorageItem, Timestamp};
 
 use super::{
     handle::{KeyValueStore, check_value},
@@ -179,9 +179,12 @@ impl Store {
             return Err(ScriptError::new(ScriptErrorKind::NotFound, "there is no entry to count up"));
         };
         let sum = increment.add_to(init)?;
-        let expires_at = increment.ttl.unwrap_or_default().deadline(self.items.clock())?;
-        let write = Write { expires_at, condition: Condition::Absent };
-        match self.items.save(&self.content_type, key, &sum.into(), write).await {
+        let data = &self.items.encode(&sum.into())?;
+        let condition = Condition::Absent;
+        let begun = self.living(increment.ttl.unwrap_or_default(), |expires_at| {
+            self.items.write(&self.content_type, key, data.clone(), Write { expires_at, condition })
+        });
+        match begun.await {
             Ok(_) => Ok(Attempt::Done(sum)),
             Err(error) if error.kind() == ScriptErrorKind::AlreadyExists => Ok(Attempt::Overtaken),
             Err(error) => Err(error),
@@ -192,10 +195,34 @@ impl Store {
         let Some(item) = self.items.load(&self.content_type, key).await? else {
             return Ok(Attempt::Done(false));
         };
-        let expires_at = ttl.deadline(self.items.clock())?;
-        let write = Write { expires_at, condition: Condition::Version(item.metadata.version) };
-        let saved = self.items.write(&self.content_type, key, data.clone(), write).await;
-        self.settle(&item, saved.map(|_| true))
+        let condition = Condition::Version(item.metadata.version);
+        let saved = self.living(ttl, |expires_at| {
+            self.items.write(&self.content_type, key, data.clone(), Write { expires_at, condition })
+        });
+        self.settle(&item, saved.await.map(|_| true))
+    }
+
+    /// A write of an entry that lives for `ttl` from now on. One whose end came before it reached the provider, which takes
+    /// no such entry, is made again with twice the time: a short life is no mistake of the script.
+    pub(super) async fn living<T, F>(
+        &self,
+        mut ttl: Ttl,
+        write: impl Fn(Option<Timestamp>) -> F,
+    ) -> ScriptResult<T>
+    where
+        F: Future<Output = ScriptResult<T>>,
+    {
+        loop {
+            let end = ttl.deadline(self.items.clock())?;
+            match write(end).await {
+                Err(error)
+                    if is_invalid(&error) && end.is_some_and(|end| end <= self.items.clock().now()) =>
+                {
+                    ttl = ttl.doubled();
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Whether a write under the version of `item` was overtaken by another one, or by the end of the item's life.

@@ -98,9 +98,11 @@ impl KeyValueStore {
         let store = self.prepare(Action::KeySet, key)?;
         check_value(value)?;
         let condition = put.condition()?;
-        let write = Write { expires_at: put.ttl.deadline(store.items.clock())?, condition };
-        let item = store.items.save(&store.content_type, key, value, write).await?;
-        Ok(item.metadata.version)
+        let data = &store.items.encode(value)?;
+        let item = store.living(put.ttl, |expires_at| {
+            store.items.write(&store.content_type, key, data.clone(), Write { expires_at, condition })
+        });
+        Ok(item.await?.metadata.version)
     }
 
     /// Stores a value if there is no entry, and says whether it did. Of several at once, exactly one does.
@@ -158,8 +160,10 @@ impl KeyValueStore {
     /// Those of every call.
     pub async fn expire(&self, key: &str, ttl: Ttl) -> ScriptResult<bool> {
         let store = self.prepare(Action::KeySet, key)?;
-        let expiry = Expiry::from(ttl.deadline(store.items.clock())?);
-        Ok(store.items.manager.touch(key, &store.content_type, expiry).await?.is_some())
+        let touched = store.living(ttl, |expires_at| async move {
+            Ok(store.items.manager.touch(key, &store.content_type, Expiry::from(expires_at)).await?)
+        });
+        Ok(touched.await?.is_some())
     }
 
     /// What the store is.
