@@ -144,7 +144,14 @@ fn every_bad_field_is_named_by_its_path() {
         ("[{name: a, kind: store.redis, url: x}]", "[0].kind:", "feature `redis`"),
         #[cfg(feature = "redis")]
         ("[{name: a, kind: store.redis, url: x}]", "[0].url:", "redis://"),
-        ("[{name: a, kind: store.sql, database: app:db}]", "[0].kind:", "cannot be used yet"),
+        #[cfg(not(feature = "sql"))]
+        ("[{name: a, kind: store.sql, database: app:db}]", "[0].kind:", "feature"),
+        #[cfg(not(feature = "sql"))]
+        ("databases: {a: 'sqlite:a'}", "databases:", "feature"),
+        #[cfg(feature = "sql")]
+        ("[{name: a, kind: store.sql, database: app:db, table_name: t}]", "[0].database:", "databases"),
+        #[cfg(feature = "sql")]
+        ("databases: {a: b}", "databases.a:", "sqlite:"),
         ("entries: [{name: a, kind: store.memory}, 3]", "entries[1]:", "must be a mapping"),
         ("entries: [{name: a, kind: store.memory, max_size: x}]", "entries[0].max_size:", "x"),
         (
