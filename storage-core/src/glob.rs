@@ -79,6 +79,11 @@ impl Glob {
         self.tokens.is_empty()
     }
 
+    /// Whether the pattern is its literal prefix and one `*`, and so matches every key that begins with the prefix.
+    pub fn is_prefix(&self) -> bool {
+        matches!(self.tokens.as_slice(), [Token::AnyText])
+    }
+
     /// Whether `key` matches.
     pub fn matches(&self, key: &str) -> bool {
         key.strip_prefix(&*self.prefix).is_some_and(|rest| matches_tokens(&self.tokens, rest))

@@ -3,9 +3,9 @@
 use std::{fmt, time::Duration};
 
 use serde::Deserialize;
-use storage_core::{ErrorKind, MAX_PAYLOAD_BYTES, Result};
+use storage_core::{ErrorKind, MAX_PAYLOAD_BYTES, Result, Secret};
 
-use crate::{error::failure, secret::Secret, url};
+use crate::{error::failure, url};
 
 /// How the servers are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize)]

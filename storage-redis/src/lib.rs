@@ -15,17 +15,15 @@ mod record;
 mod reply;
 mod scripts;
 mod search;
-mod secret;
 mod store;
 mod tls;
 mod url;
 mod verify;
 mod wire;
 
-pub use storage_core::{Damaged, VerifyReport};
+pub use storage_core::{Damaged, Secret, VerifyReport};
 
 pub use crate::{
     config::{Mode, ReconnectConfig, RedisConfig, SentinelConfig, TlsConfig},
     provider::{RedisBuilder, RedisProvider},
-    secret::Secret,
 };

@@ -101,7 +101,7 @@ fn refused(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Secret;
+    use storage_core::Secret;
 
     fn refusal(config: &TlsConfig) -> storage_core::StorageError {
         match connector(config) {

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use storage_core::{ErrorKind, Result};
+use storage_core::{ErrorKind, Result, Secret};
 
 use crate::{
     config::{Mode, RedisConfig, TlsConfig},
     error::failure,
-    secret::Secret,
 };
 
 /// Takes over into `config` what `url` says. No error shows more of the URL than its scheme and the names in its query.

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::BytesMut;
 use redis::Value;
-use storage_core::{ErrorKind, Result, StorageError};
+use storage_core::{ErrorKind, Result, Secret, StorageError};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
@@ -24,7 +24,6 @@ use super::{
 };
 use crate::{
     error::{failure, io_error, server_error},
-    secret::Secret,
     tls,
 };
 

@@ -1,9 +1,10 @@
 //! Passwords, users, databases and certificates.
 
+use storage_core::Secret;
 use test_servers::{Authority, found, redis::Server};
 
 use super::*;
-use crate::{config::TlsConfig, secret::Secret};
+use crate::config::TlsConfig;
 
 async fn refusal(config: &RedisConfig) -> ErrorKind {
     let error = Wire::connect(config).await.unwrap_err();

@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// A password, or a text that may hold one. It is never printed and never serialized.
 ///
 /// ```
-/// use storage_redis::Secret;
+/// use storage_core::Secret;
 ///
 /// let password = Secret::new("hunter2");
 /// assert_eq!(format!("{password:?}"), "Secret(***)");
