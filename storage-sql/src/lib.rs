@@ -10,6 +10,8 @@ mod engine;
 mod error;
 mod identifier;
 mod plan;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod provider;
 mod queue;
 mod row;
