@@ -67,7 +67,7 @@ impl Lanes {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         match self.shared.get(turn % self.shared.len().max(1)) {
             Some(slot) => slot.session(&self.connector, deadline).await.map(Lane::Shared),
-            None => self.own(deadline).await.map(Lane::Own),
+            None => self.own(deadline).await.map(|own| Lane::Own(Box::new(own))),
         }
     }
 
@@ -107,7 +107,7 @@ fn exhausted() -> StorageError {
 #[derive(Debug)]
 pub(crate) enum Lane {
     Shared(Shared),
-    Own(Own),
+    Own(Box<Own>),
 }
 
 impl Lane {

@@ -102,7 +102,7 @@ impl Search<'_> {
         let plan = Plan::of(self.query);
         let payload = !self.query.is_metadata_only();
         let mut way = if is_narrowed(&plan) { Way::Gather } else { Way::Walk };
-        let mut position = self.query.position().cloned();
+        let mut position = plan.position.cloned();
         let mut hits = Vec::new();
         let mut limit = wanted;
         loop {
