@@ -7,7 +7,7 @@
 
 use storage_core::{
     CompiledQuery, Order, OrderBy, Position, Result, SearchPage, StorageItem, StorageMetadata, StorageResult,
-    Tags, TimeRange, Timestamp,
+    TimeRange, Timestamp,
 };
 use tokio_postgres::types::{Json, ToSql, Type};
 
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Most rows that are gathered and sorted for one page.
-const MOST_GATHERED: usize = 10_000;
+const MOST_GATHERED: i64 = 10_000;
 /// Most rows asked for at once where each must still be looked at.
 const MOST_LOOKED_AT: usize = 4_096;
 
@@ -71,10 +71,11 @@ impl Search<'_> {
         if plan.must_match {
             return self.count_one_by_one().await;
         }
-        let mut parameters = Parameters::new();
-        let filters = filters(&plan, None, self.at.now, &mut parameters);
-        let text = format!("SELECT count(*) FROM {} AS stored WHERE {filters}", self.items);
-        let rows = self.ask(&text, &parameters).await?;
+        let mut filters = Filters::default();
+        filters.tags(&plan);
+        filters.all_but_tags(&plan, self.at.now);
+        let text = format!("SELECT count(*) FROM {} AS stored WHERE {}", self.items, filters.text());
+        let rows = self.ask(&text, &filters.parameters).await?;
         let count: i64 = rows.first().map_or(Ok(0), |row| column(row, 0))?;
         Ok(count.cast_unsigned())
     }
@@ -132,18 +133,27 @@ impl Search<'_> {
         payload: bool,
     ) -> Result<Option<Vec<StorageItem>>> {
         let plan = Plan::of(self.query);
-        let mut parameters = Parameters::new();
-        let text = statement(self.items, way, &plan, position, limit, payload, self.at.now, &mut parameters);
+        let page = Page { items: self.items, plan: &plan, position, limit, payload, now: self.at.now };
+        let (text, parameters) = match way {
+            Way::Walk => page.walk(),
+            Way::Gather => page.gather(),
+        };
         let rows = self.ask(&text, &parameters).await?;
-        if way == Way::Gather {
-            let at = if payload { 12 } else { 10 };
-            let gathered = rows.first().map_or(Ok(0), |row| column::<i64>(row, at))?;
-            if gathered > MOST_GATHERED as i64 {
-                return Ok(None);
+        let gathered = match (way, rows.first()) {
+            (Way::Gather, Some(row)) => column::<i64>(row, if payload { 12 } else { 10 })?,
+            _ => 0,
+        };
+        if gathered > MOST_GATHERED {
+            return Ok(None);
+        }
+        let mut items = Vec::with_capacity(rows.len());
+        for row in &rows {
+            // Where nothing was gathered, there is one row that says so, and holds nothing else.
+            if column::<Option<&str>>(row, 0)?.is_some() {
+                items.push(if payload { rows::item(row)? } else { without_payload(rows::metadata(row)?) });
             }
         }
-        let read = |row| if payload { rows::item(row) } else { rows::metadata(row).map(without_payload) };
-        rows.iter().map(read).collect::<Result<_>>().map(Some)
+        Ok(Some(items))
     }
 
     async fn ask(&self, text: &str, parameters: &Parameters<'_>) -> Result<Vec<tokio_postgres::Row>> {
@@ -168,31 +178,61 @@ fn is_narrowed(plan: &Plan<'_>) -> bool {
         || !plan.expires.is_unbounded()
 }
 
-/// The statement for the rows of a page.
-#[expect(clippy::too_many_arguments, reason = "they are what the text is made of")]
-fn statement<'q>(
-    items: &str,
-    way: Way,
-    plan: &Plan<'q>,
-    position: Option<&'q Position>,
+/// What the statements for a page are made of.
+struct Page<'p, 'q> {
+    items: &'p str,
+    plan: &'p Plan<'q>,
+    position: Option<&'p Position>,
     limit: usize,
     payload: bool,
     now: Timestamp,
-    parameters: &mut Parameters<'q>,
-) -> String {
-    let columns = if payload { format!("{METADATA}, {PAYLOAD}") } else { METADATA.to_owned() };
-    let filters = filters(plan, position, now, parameters);
-    let order = order(plan.order);
-    match way {
-        Way::Walk => {
-            format!("SELECT {columns} FROM {items} AS stored WHERE {filters} ORDER BY {order} LIMIT {limit}")
+}
+
+impl<'p> Page<'p, '_> {
+    /// Along the index of the order.
+    fn walk(&self) -> (String, Parameters<'p>) {
+        let Self { items, plan, limit, .. } = *self;
+        let mut filters = Filters::default();
+        filters.tags(plan);
+        filters.all_but_tags(plan, self.now);
+        filters.behind(self.position, plan);
+        let (columns, order) = (self.columns(), order(plan.order));
+        let wanted = filters.text();
+        let text =
+            format!("SELECT {columns} FROM {items} AS stored WHERE {wanted} ORDER BY {order} LIMIT {limit}");
+        (text, filters.parameters)
+    }
+
+    /// Along the index of what narrows the search. The place where the page begins is compared afterwards, and beside tags
+    /// everything else is: the server might take it for narrower than it is, and walk along its index instead.
+    fn gather(&self) -> (String, Parameters<'p>) {
+        let Self { items, plan, limit, .. } = *self;
+        let mut filters = Filters::default();
+        filters.tags(plan);
+        if plan.tags.is_empty() {
+            filters.all_but_tags(plan, self.now);
         }
-        Way::Gather => format!(
-            "WITH stored AS MATERIALIZED (
-                SELECT {columns} FROM {items} AS stored WHERE {filters} LIMIT {most})
-             SELECT {columns}, (SELECT count(*) FROM stored) FROM stored ORDER BY {order} LIMIT {limit}",
+        let narrow = filters.text();
+        if !plan.tags.is_empty() {
+            filters.all_but_tags(plan, self.now);
+        }
+        filters.behind(self.position, plan);
+        let (columns, order) = (self.columns(), order(plan.order));
+        let wanted = filters.text();
+        let text = format!(
+            "WITH gathered AS MATERIALIZED (
+                SELECT {columns} FROM {items} AS stored WHERE {narrow} LIMIT {most})
+             SELECT stored.*, gathered.number FROM (SELECT count(*) AS number FROM gathered) AS gathered
+             LEFT JOIN LATERAL (
+                SELECT {columns} FROM gathered AS stored WHERE {wanted} ORDER BY {order} LIMIT {limit}
+             ) AS stored ON true ORDER BY {order}",
             most = MOST_GATHERED + 1
-        ),
+        );
+        (text, filters.parameters)
+    }
+
+    fn columns(&self) -> String {
+        if self.payload { format!("{METADATA}, {PAYLOAD}") } else { METADATA.to_owned() }
     }
 }
 
@@ -206,47 +246,45 @@ fn order(order: Order) -> String {
     columns.iter().map(|column| format!("stored.{column} {direction}")).collect::<Vec<_>>().join(", ")
 }
 
-/// What a row must be, as far as the server can tell; the values are added to `parameters`.
-fn filters<'q>(
-    plan: &Plan<'q>,
-    position: Option<&'q Position>,
-    now: Timestamp,
-    parameters: &mut Parameters<'q>,
-) -> String {
-    let mut filters = Filters { texts: Vec::new(), parameters };
-    let now = filters.bind(micros(now), Type::INT8);
-    filters.texts.push(format!("(stored.expires_at IS NULL OR stored.expires_at > {now})"));
-    if let Some(content_type) = plan.content_type {
-        filters.compare("content_type", "=", content_type, Type::TEXT);
+/// What rows must be, and the values that this is said with.
+#[derive(Default)]
+struct Filters<'q> {
+    texts: Vec<String>,
+    parameters: Parameters<'q>,
+}
+
+impl<'q> Filters<'q> {
+    fn text(&self) -> String {
+        self.texts.join(" AND ")
     }
-    match &plan.keys {
-        Keys::All => {}
-        Keys::One(key) => filters.compare("key", "=", *key, Type::TEXT),
-        Keys::Range(first, behind) => {
-            filters.compare("key", ">=", *first, Type::TEXT);
-            if let Some(behind) = behind {
-                filters.compare("key", "<", behind.clone(), Type::TEXT);
-            }
+
+    fn tags(&mut self, plan: &Plan<'_>) {
+        if !plan.tags.is_empty() {
+            self.compare("tags", "@>", Json(plan.tags.clone()), Type::JSONB);
         }
     }
-    if !plan.tags.is_empty() {
-        filters.compare::<Json<Tags>>("tags", "@>", Json(plan.tags.clone()), Type::JSONB);
-    }
-    filters.range("created_at", plan.created);
-    filters.range("updated_at", plan.updated);
-    filters.range("expires_at", plan.expires);
-    if let Some(position) = position {
-        filters.behind(position, plan);
-    }
-    filters.texts.join(" AND ")
-}
 
-struct Filters<'f, 'q> {
-    texts: Vec<String>,
-    parameters: &'f mut Parameters<'q>,
-}
+    fn all_but_tags(&mut self, plan: &'q Plan<'_>, now: Timestamp) {
+        let now = self.bind(micros(now), Type::INT8);
+        self.texts.push(format!("(stored.expires_at IS NULL OR stored.expires_at > {now})"));
+        if let Some(content_type) = plan.content_type {
+            self.compare("content_type", "=", content_type, Type::TEXT);
+        }
+        match &plan.keys {
+            Keys::All => {}
+            Keys::One(key) => self.compare("key", "=", *key, Type::TEXT),
+            Keys::Range(first, behind) => {
+                self.compare("key", ">=", *first, Type::TEXT);
+                if let Some(behind) = behind {
+                    self.compare("key", "<", behind.as_str(), Type::TEXT);
+                }
+            }
+        }
+        self.range("created_at", plan.created);
+        self.range("updated_at", plan.updated);
+        self.range("expires_at", plan.expires);
+    }
 
-impl<'q> Filters<'_, 'q> {
     fn bind(&mut self, value: impl ToSql + Sync + Send + 'q, kind: Type) -> String {
         self.parameters.push((Box::new(value), kind));
         format!("${}", self.parameters.len())
@@ -268,7 +306,8 @@ impl<'q> Filters<'_, 'q> {
 
     /// Only rows behind the place where the page before ended. With a content type given, comparing it as well would keep the
     /// server from using the index that begins with it.
-    fn behind(&mut self, position: &'q Position, plan: &Plan<'_>) {
+    fn behind(&mut self, position: Option<&'q Position>, plan: &Plan<'_>) {
+        let Some(position) = position else { return };
         let time = match plan.order.by {
             OrderBy::Key => None,
             OrderBy::Created => Some("created_at"),

@@ -48,6 +48,8 @@ fn content_type(number: u32) -> &'static str {
 
 async fn filled(server: &Server, clock: &ManualClock) -> SqlProvider {
     let store = SqlProvider::builder(on(server, "plans")).clock(clock.shared()).connect().await.unwrap();
+    // Statistics come when the test says so.
+    server.sql("ALTER TABLE plans SET (autovacuum_enabled = off)");
     for thousand in 0..ITEMS / 1_000 {
         let numbers = thousand * 1_000..(thousand + 1) * 1_000;
         let keys: Vec<_> =
@@ -107,7 +109,7 @@ async fn no_statement_reads_a_hundred_thousand_items_to_find_a_few() {
             let text = &plan.text;
             assert!(!text.contains("Seq Scan on"), "analyzed: {analyzed}: {text}");
             assert!(!plan.sorts_many(), "analyzed: {analyzed}: {text}");
-            assert!(plan.most_removed() <= 20_000, "analyzed: {analyzed}: {text}");
+            assert!(plan.most_removed() <= 1_000, "analyzed: {analyzed}: {text}");
         }
     }
     store.close().await.unwrap();
