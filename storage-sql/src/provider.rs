@@ -225,14 +225,14 @@ impl Store {
             return Err(unsupported("conditions"));
         }
         let at = self.moment();
-        deleted(self.writer.write(delete_write(key, condition), at.deadline).await?)
+        deleted(&self.writer.write(delete_write(key, condition), at.deadline).await?)
     }
 
     async fn delete_many(&self, keys: &[ItemKey<'_>]) -> Vec<Result<bool>> {
         let at = self.moment();
         let writes = keys.iter().map(|key| Ok(delete_write(*key, Condition::None))).collect();
         let answers = self.writer.write_many(writes, at.deadline).await;
-        answers.into_iter().map(|answer| answer.and_then(deleted)).collect()
+        answers.into_iter().map(|answer| answer.and_then(|answer| deleted(&answer))).collect()
     }
 
     async fn touch(
@@ -316,9 +316,9 @@ fn saved(answer: (Write, Written)) -> Result<StorageItem> {
     Ok(StorageItem { data: save.data, metadata: Arc::new(metadata) })
 }
 
-fn deleted(answer: (Write, Written)) -> Result<bool> {
-    match answer.1 {
-        Written::Deleted(was_there) => Ok(was_there),
+fn deleted((_, written): &(Write, Written)) -> Result<bool> {
+    match written {
+        Written::Deleted(was_there) => Ok(*was_there),
         _ => Err(unexpected()),
     }
 }

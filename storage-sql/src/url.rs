@@ -147,6 +147,7 @@ fn refused(message: impl Into<std::borrow::Cow<'static, str>>) -> StorageError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identifier::Identifier;
 
     fn target(url: &str) -> Target {
         SqlConfig::with_url(Secret::new(url)).resolved().unwrap().1
@@ -177,7 +178,7 @@ mod tests {
                    &connect_timeout_ms=1&lock_timeout_ms=2&operation_timeout_ms=3&cleanup_interval_ms=4";
         let config = SqlConfig::from_url(url).unwrap();
         assert_eq!((config.schema, config.table_name.as_str()), (Schema::Plain, "app.kv"));
-        assert_eq!(config.columns().unwrap().each_ref().map(|name| name.as_str()), ["k", "v", "e"]);
+        assert_eq!(config.columns().unwrap().each_ref().map(Identifier::as_str), ["k", "v", "e"]);
         assert_eq!((config.content_type.as_str(), config.pool_size), ("note", 3));
         assert_eq!((config.max_payload, config.queue_bytes), (9, 1_048_576));
         let times = [config.connect_timeout, config.lock_timeout, config.operation_timeout];

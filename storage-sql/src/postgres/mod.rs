@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use storage_core::{
-    Capabilities, CompiledQuery, Health, ItemKey, Result, SearchPage, Secret, StorageItem, Timestamp, Usage,
-    VerifyReport,
+    Capabilities, CompiledQuery, ErrorKind, Health, ItemKey, Result, SearchPage, Secret, StorageItem,
+    Timestamp, Usage, VerifyReport,
 };
 
 use self::{
@@ -26,10 +26,12 @@ use self::{
     statements::{Names, Statements},
 };
 use crate::{
-    config::SqlConfig,
+    config::{Schema, SqlConfig},
     engine::{Engine, Moment, Swept, Write, Written},
+    error::failure,
 };
 
+const NAME: &str = "postgres";
 /// Most writes in one statement. More are hardly any faster, and every one holds a lock of the server.
 const MOST_WRITES: usize = 128;
 /// Most batches under way at once.
@@ -45,6 +47,13 @@ pub(crate) async fn open(
     create: bool,
     now: Timestamp,
 ) -> Result<Arc<dyn Engine>> {
+    connect(config, url, create, now).await.map_err(|error| error.with_provider(NAME))
+}
+
+async fn connect(config: &SqlConfig, url: &Secret, create: bool, now: Timestamp) -> Result<Arc<dyn Engine>> {
+    if config.schema == Schema::Plain {
+        return Err(failure(ErrorKind::Unsupported, "plain tables are not supported yet"));
+    }
     let connector = Connector::new(config, url)?;
     let table = config.table()?;
     schema::prepare(&connector.connect().await?, &table, create, now).await?;
@@ -70,7 +79,7 @@ pub(crate) struct Postgres {
 #[async_trait]
 impl Engine for Postgres {
     fn name(&self) -> &'static str {
-        "postgres"
+        NAME
     }
 
     fn capabilities(&self) -> Capabilities {
