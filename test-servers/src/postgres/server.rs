@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -88,13 +90,36 @@ impl Server {
     /// # Errors
     /// What the server or its client says.
     pub fn try_sql(&self, statements: &str) -> Result<String, String> {
-        let socket = format!("--host={}", self.directory.path().display());
-        let port = format!("--port={}", self.port());
+        let (program, arguments) = self.client();
+        run((program, arguments), &["--command", statements])
+    }
+
+    /// A session of an administrator that has run `statements` and goes on with what is written to its input, until that
+    /// ends. What it answers can be read from its output.
+    ///
+    /// # Panics
+    /// If the client cannot be started.
+    pub fn session(&self, statements: &str) -> Child {
+        let (program, arguments) = self.client();
+        let mut child = Command::new(program)
+            .args(arguments)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("psql can be started");
+        let input = child.stdin.as_mut().expect("the input is piped");
+        writeln!(input, "{statements}").expect("psql reads its input");
+        child
+    }
+
+    fn client(&self) -> (PathBuf, Vec<String>) {
+        let (program, mut arguments) = self.programs.command("psql");
+        arguments.push(format!("--host={}", self.directory.path().display()));
+        arguments.push(format!("--port={}", self.port()));
         let options = ["-XqAt", "--username=postgres", "--dbname=postgres", "--set=ON_ERROR_STOP=1"];
-        let mut arguments = vec![socket.as_str(), port.as_str()];
-        arguments.extend(options);
-        arguments.extend(["--command", statements]);
-        run(self.programs.command("psql"), &arguments)
+        arguments.extend(options.map(str::to_owned));
+        (program, arguments)
     }
 
     /// Holds the server as it is: new connections find nobody, and no more is read or written than what runs already.
