@@ -32,7 +32,11 @@ async fn fault_30_a_server_that_crashes_and_comes_back_under_load_loses_nothing_
     let load = Load::start(config(&server.url(), "crashed")).await;
     for round in 0..4 {
         load.proceeds(300).await;
-        if round % 2 == 0 { server.kill() } else { server.shut_down() }
+        if round % 2 == 0 {
+            server.kill()
+        } else {
+            server.shut_down()
+        }
         tokio::time::sleep(Duration::from_millis(100)).await;
         server.start_again();
     }
@@ -119,7 +123,8 @@ async fn a_write_cut_off_by_the_server_is_of_unknown_outcome_and_one_cancelled_b
             let store = store.clone();
             async move { store.save(request("a").tag("new", "yes")).await }
         });
-        let blocked = "pg_blocking_pids(pid) <> '{}' AND application_name = 'storage-sql' AND query LIKE '%\"cut\"%'";
+        let blocked =
+            "pg_blocking_pids(pid) <> '{}' AND application_name = 'storage-sql' AND query LIKE '%\"cut\"%'";
         let end = format!("SELECT pg_{action}_backend(pid) FROM pg_stat_activity WHERE {blocked}");
         eventually("the write waits for the lock", || async { server.sql(&end) == "t" }).await;
         assert_eq!(kind(&waiting.await.unwrap()), Some(expected));

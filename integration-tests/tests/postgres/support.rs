@@ -16,9 +16,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_millis(800);
 
 /// One server for all tests that do it no harm.
 pub(crate) fn shared() -> Option<&'static Server> {
-    static SERVER: LazyLock<Option<Server>> = LazyLock::new(|| {
-        test_servers::found(Server::builder().setting("deadlock_timeout = 20ms").start())
-    });
+    static SERVER: LazyLock<Option<Server>> =
+        LazyLock::new(|| test_servers::found(Server::builder().setting("deadlock_timeout = 20ms").start()));
     SERVER.as_ref()
 }
 

@@ -89,6 +89,30 @@ impl Lanes {
         })
     }
 
+    /// Runs a call that changes nothing on a connection of its own, and again if that had ended while nobody looked.
+    ///
+    /// # Errors
+    /// Those of [`own`](Self::own) and of the call.
+    pub(crate) async fn read<T, F: Future<Output = Result<T>>>(
+        &self,
+        deadline: Instant,
+        call: impl Fn(Arc<Own>) -> F,
+    ) -> Result<T> {
+        let mut left = self.exclusive();
+        loop {
+            let own = Arc::new(self.own(deadline).await?);
+            match call(Arc::clone(&own)).await {
+                Err(error) if left > 0 && is_worth_another(&error, &own) => left -= 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    /// How many connections loads share.
+    pub(crate) fn shared_by_loads(&self) -> usize {
+        self.shared.len()
+    }
+
     /// Ends all connections, and waits until they have ended.
     pub(crate) async fn close(&self) {
         self.pool.close();
@@ -97,6 +121,10 @@ impl Lanes {
         }
         self.connector.ended().await;
     }
+}
+
+fn is_worth_another(error: &StorageError, own: &Own) -> bool {
+    error.kind() == ErrorKind::Unavailable && !own.session().is_open()
 }
 
 fn exhausted() -> StorageError {

@@ -20,7 +20,7 @@ use storage_core::{
 };
 
 use self::{
-    lanes::Lanes,
+    lanes::{Lanes, Own},
     search::Search,
     session::Connector,
     statements::{Names, Statements},
@@ -76,6 +76,12 @@ pub(crate) struct Postgres {
     max_payload: u64,
 }
 
+impl Postgres {
+    fn search_over<'e>(&'e self, own: &'e Own, query: &'e CompiledQuery, at: Moment) -> Search<'e> {
+        Search { items: &self.items, own, query, at }
+    }
+}
+
 #[async_trait]
 impl Engine for Postgres {
     fn name(&self) -> &'static str {
@@ -111,13 +117,15 @@ impl Engine for Postgres {
     }
 
     async fn search(&self, query: &CompiledQuery, at: Moment) -> Result<SearchPage> {
-        let own = self.lanes.own(at.deadline).await?;
-        Search { items: &self.items, own: &own, query, at }.page().await
+        self.lanes
+            .read(at.deadline, |own| async move { self.search_over(&own, query, at).page().await })
+            .await
     }
 
     async fn count(&self, query: &CompiledQuery, at: Moment) -> Result<u64> {
-        let own = self.lanes.own(at.deadline).await?;
-        Search { items: &self.items, own: &own, query, at }.count().await
+        self.lanes
+            .read(at.deadline, |own| async move { self.search_over(&own, query, at).count().await })
+            .await
     }
 
     async fn usage(&self, at: Moment) -> Result<Usage> {

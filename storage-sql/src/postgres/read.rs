@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use storage_core::{
-    Amount, CleanupReport, Damaged, ErrorKind, Health, ItemKey, Result, StorageItem, Usage, VerifyReport,
+    Amount, CleanupReport, Damaged, Health, ItemKey, Result, StorageItem, Usage, VerifyReport,
 };
 use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
@@ -33,14 +33,14 @@ type Parameter<'p> = &'p (dyn ToSql + Sync);
 pub(super) async fn load(engine: &Postgres, key: ItemKey<'_>, at: Moment) -> Result<Option<StorageItem>> {
     let now = micros(at.now);
     let parameters: [Parameter<'_>; 3] = [&now, &key.content_type(), &key.key()];
-    match load_once(engine, &parameters, at).await? {
-        Ok(item) => item,
-        // A connection that went away while nobody looked is no reason for a load to fail.
-        Err(error) if is_lost(&error) => match load_once(engine, &parameters, at).await? {
-            Ok(item) => item,
-            Err(error) => Err(meaning(error, During::Read)),
-        },
-        Err(error) => Err(meaning(error, During::Read)),
+    let mut left = engine.lanes.shared_by_loads();
+    loop {
+        match load_once(engine, &parameters, at).await? {
+            Ok(item) => return item,
+            // A connection that went away while nobody looked is no reason for a load to fail.
+            Err(error) if is_lost(&error) && left > 0 => left -= 1,
+            Err(error) => return Err(meaning(error, During::Read)),
+        }
     }
 }
 
@@ -65,12 +65,16 @@ async fn query(
 
 /// A query over a connection of its own.
 async fn ask(
-    own: &Own,
+    engine: &Postgres,
+    deadline: Instant,
     statement: &Arc<str>,
     parameters: &[Parameter<'_>],
 ) -> Result<Vec<tokio_postgres::Row>> {
-    let answer = own.run(query(own.session(), statement, parameters)).await;
-    answer.map_err(|error| meaning(error, During::Read))
+    let asking = |own: Arc<Own>| async move {
+        let answer = own.run(query(own.session(), statement, parameters)).await;
+        answer.map_err(|error| meaning(error, During::Read))
+    };
+    engine.lanes.read(deadline, asking).await
 }
 
 /// The live items under `keys`, in their order.
@@ -82,10 +86,8 @@ pub(super) async fn load_many(
     let now = micros(at.now);
     let content_types: Vec<_> = keys.iter().map(|key| key.content_type()).collect();
     let names: Vec<_> = keys.iter().map(|key| key.key()).collect();
-    let answer = match engine.lanes.own(at.deadline).await {
-        Ok(own) => ask(&own, &engine.statements.load_many, &[&now, &content_types, &names]).await,
-        Err(error) => Err(error),
-    };
+    let parameters: [Parameter<'_>; 3] = [&now, &content_types, &names];
+    let answer = ask(engine, at.deadline, &engine.statements.load_many, &parameters).await;
     let rows = match answer {
         Ok(rows) => rows,
         Err(error) => return keys.iter().map(|_| Err(copy(&error))).collect(),
@@ -97,9 +99,8 @@ pub(super) async fn load_many(
 
 /// What the store holds.
 pub(super) async fn usage(engine: &Postgres, at: Moment) -> Result<Usage> {
-    let own = engine.lanes.own(at.deadline).await?;
     let mut usage = Usage::default();
-    for row in ask(&own, &engine.statements.usage, &[&micros(at.now)]).await? {
+    for row in ask(engine, at.deadline, &engine.statements.usage, &[&micros(at.now)]).await? {
         let (items, bytes) = (column::<i64>(&row, 1)?, column::<i64>(&row, 2)?);
         let amount = Amount { items: items.cast_unsigned(), bytes: bytes.cast_unsigned() };
         usage.content_types.insert(column(&row, 0)?, amount);
@@ -109,9 +110,8 @@ pub(super) async fn usage(engine: &Postgres, at: Moment) -> Result<Usage> {
 
 /// Removes some expired items.
 pub(super) async fn cleanup_step(engine: &Postgres, at: Moment, limit: usize) -> Result<Swept> {
-    let own = engine.lanes.own(at.deadline).await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = ask(&own, &engine.statements.cleanup, &[&micros(at.now), &limit]).await?;
+    let rows = ask(engine, at.deadline, &engine.statements.cleanup, &[&micros(at.now), &limit]).await?;
     let Some(row) = rows.first() else { return Ok(Swept { report: CleanupReport::default(), more: false }) };
     let (found, removed) = (column::<i64>(row, 0)?, column::<i64>(row, 1)?);
     let report = CleanupReport::new(removed.cast_unsigned(), column::<i64>(row, 2)?.cast_unsigned());
@@ -131,8 +131,7 @@ pub(super) async fn verify(engine: &Postgres) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
     let mut place = (String::new(), String::new());
     loop {
-        let own = engine.lanes.own(Instant::now() + PATIENCE).await?;
-        let rows = ask(&own, &statement, &[&place.0, &place.1]).await?;
+        let rows = ask(engine, Instant::now() + PATIENCE, &statement, &[&place.0, &place.1]).await?;
         for row in &rows {
             match rows::item(row) {
                 Ok(_) => report.intact += 1,
@@ -152,17 +151,11 @@ fn damage(row: &tokio_postgres::Row, what: &str) -> Damaged {
 
 /// Whether the server answers, and whether it takes writes.
 pub(super) async fn health(engine: &Postgres, at: Moment) -> Health {
-    let asked = match engine.lanes.own(at.deadline).await {
-        Ok(own) => {
-            let question: Arc<str> = "SELECT current_setting('transaction_read_only') = 'on'".into();
-            ask(&own, &question, &[]).await
-        }
-        Err(error) => Err(error),
-    };
+    let question: Arc<str> = "SELECT current_setting('transaction_read_only') = 'on'".into();
+    let asked = ask(engine, at.deadline, &question, &[]).await;
     match asked.and_then(|rows| rows.first().map_or(Ok(false), |row| column::<bool>(row, 0))) {
         Ok(false) => Health::Healthy,
         Ok(true) => Health::Degraded("the server takes no writes: is it a standby?".to_owned()),
-        Err(error) if error.kind() == ErrorKind::Unavailable => Health::Unhealthy(error.to_string()),
         Err(error) => Health::Unhealthy(error.to_string()),
     }
 }
