@@ -96,7 +96,7 @@ async fn fault_31_a_server_that_takes_no_writes_serves_reads_and_says_so() {
     let writer = open(patient(&server.url(), "standby")).await.unwrap();
     put(&writer, "a").await.unwrap();
     writer.close().await.unwrap();
-    server.sql("ALTER SYSTEM SET default_transaction_read_only = on; SELECT 1");
+    server.sql("ALTER SYSTEM SET default_transaction_read_only = on");
     server.sql("SELECT pg_reload_conf()");
     let store = open(patient(&server.url(), "standby")).await.unwrap();
     assert!(get(&store, "a").await.unwrap());
@@ -113,6 +113,7 @@ async fn a_wrong_password_is_unauthenticated_and_no_text_shows_one() {
     let with = |password: &str| server.url().replace("postgres@", &format!("postgres:{password}@"));
     let store = open(config(&with("the-right-canary"), "secrets")).await.unwrap();
     put(&store, "a").await.unwrap();
+    let nowhere = format!("{}/nowhere", server.address());
     let mut texts = vec![format!("{store:?}"), format!("{:?}", config(&with("the-right-canary"), "t"))];
     for url in [with("a-wrong-canary"), server.url()] {
         let error = refused(config(&url, "secrets")).await;
@@ -122,7 +123,11 @@ async fn a_wrong_password_is_unauthenticated_and_no_text_shows_one() {
     let error = refused(config(&format!("{}?colour=canary", with("a-canary")), "secrets")).await;
     assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
     texts.push(format!("{error:?}"));
-    let error = refused(config(&with("the-right-canary").replace("/postgres", "/nowhere"), "secrets")).await;
+    let error = refused(config(
+        &with("the-right-canary").replace(&format!("{}/postgres", server.address()), &nowhere),
+        "secrets",
+    ))
+    .await;
     assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
     texts.push(format!("{error:?}"));
     for text in texts {

@@ -89,7 +89,7 @@ async fn fault_32_hostile_keys_and_tags_are_kept_and_found_byte_for_byte() {
 #[tokio::test]
 async fn fault_32_names_of_tables_are_checked_and_quoted() {
     let Some(server) = shared() else { return };
-    for name in HOSTILE.iter().filter(|name| !["null", "NULL", "true"].contains(name)) {
+    for name in HOSTILE.iter().filter(|name| **name != "STRASSE") {
         let config = SqlConfig { table_name: (*name).to_owned(), ..patient(&server.url(), "t") };
         assert_eq!(refused(config).await.kind(), ErrorKind::Config, "{name}");
     }

@@ -33,9 +33,9 @@ async fn fault_30_a_server_that_crashes_and_comes_back_under_load_loses_nothing_
     for round in 0..4 {
         load.proceeds(300).await;
         if round % 2 == 0 {
-            server.kill()
+            server.kill();
         } else {
-            server.shut_down()
+            server.shut_down();
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
         server.start_again();

@@ -14,8 +14,8 @@ use crate::{
 async fn cleaners_beside_each_other_and_beside_writers_remove_each_expired_item_once_and_no_other() {
     let Some(server) = shared() else { return };
     let clock = ManualClock::default();
-    let open = || SqlProvider::builder(patient(&server.url(), "cleaned")).clock(clock.shared()).connect();
-    let store = open().await.unwrap();
+    let builder = || SqlProvider::builder(patient(&server.url(), "cleaned")).clock(clock.shared());
+    let store = builder().connect().await.unwrap();
     let names = names(2_000);
     let soon = clock.now().saturating_add(Duration::from_secs(1));
     for chunk in names.chunks(500) {
@@ -23,7 +23,11 @@ async fn cleaners_beside_each_other_and_beside_writers_remove_each_expired_item_
         store.save_many(requests).await.into_iter().for_each(|answer| drop(answer.unwrap()));
     }
     clock.advance(Duration::from_secs(2));
-    let cleaners: Vec<_> = futures(4, || async { open().await.unwrap().cleanup().await.unwrap().expired });
+    let mut cleaners = Vec::new();
+    for _ in 0..4 {
+        let cleaner = builder().connect().await.unwrap();
+        cleaners.push(tokio::spawn(async move { cleaner.cleanup().await.unwrap().expired }));
+    }
     // Every tenth item is saved again meanwhile.
     for name in names.iter().step_by(10) {
         put(&store, name).await.unwrap();
@@ -40,16 +44,6 @@ async fn cleaners_beside_each_other_and_beside_writers_remove_each_expired_item_
     for name in names.iter().step_by(10) {
         assert!(get(&store, name).await.unwrap(), "{name}");
     }
-}
-
-fn futures<F: Future<Output = u64> + Send>(
-    count: usize,
-    call: impl Fn() -> F,
-) -> Vec<tokio::task::JoinHandle<u64>>
-where
-    F: 'static,
-{
-    (0..count).map(|_| tokio::spawn(call())).collect()
 }
 
 #[tokio::test]
@@ -73,7 +67,11 @@ async fn a_cleaner_leaves_what_somebody_else_holds_and_does_not_wait_for_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn providers_that_count_with_conditions_on_one_item_lose_no_step() {
     let Some(server) = shared() else { return };
-    let stores: Vec<_> = futures_of_stores(&server.url()).await;
+    let url = server.url();
+    let stores = [
+        Arc::new(open(patient(&url, "counted")).await.unwrap()),
+        Arc::new(open(patient(&url, "counted")).await.unwrap()),
+    ];
     let tasks: Vec<_> = (0..8)
         .map(|number| {
             let store = Arc::clone(&stores[number % stores.len()]);
@@ -89,14 +87,6 @@ async fn providers_that_count_with_conditions_on_one_item_lose_no_step() {
     }
     let item = stores[0].load(key("counter")).await.unwrap().unwrap();
     assert_eq!(&item.data[..], b"200");
-}
-
-async fn futures_of_stores(url: &str) -> Vec<Arc<SqlProvider>> {
-    let mut stores = Vec::new();
-    for _ in 0..2 {
-        stores.push(Arc::new(open(patient(url, "counted")).await.unwrap()));
-    }
-    stores
 }
 
 /// Adds one to the counter, unless somebody else was faster.

@@ -229,8 +229,7 @@ impl Group<'_> {
         statement: &Arc<str>,
         parameters: &[Parameter<'_>],
     ) -> Result<Vec<Answer>, tokio_postgres::Error> {
-        let statement = self.session.prepared(statement).await?;
-        self.session.client.query(&statement, parameters).await
+        self.session.query(statement, parameters).await
     }
 }
 

@@ -26,7 +26,9 @@ use crate::error::{closed, failure, too_late};
 /// Of the connections of a provider, every so many-th is shared by loads.
 const SHARE: usize = 4;
 /// How long a connection may take to finish what its last caller did not wait for.
-const SETTLING: Duration = Duration::from_millis(250);
+const SETTLING: Duration = Duration::from_millis(25);
+/// How long it may take to tell the server that nobody waits any more.
+const CANCELLING: Duration = Duration::from_millis(500);
 
 /// All connections of a provider.
 #[derive(Debug)]
@@ -236,7 +238,8 @@ impl Manager for Sessions {
         self.connector.connect().await
     }
 
-    /// A connection whose last caller went away in the middle is told to stop that, and given up if it does not.
+    /// A connection whose last caller went away in the middle is used again if it soon comes to the end of that, and else
+    /// given up: the server is asked to stop, and nobody can tell which statement that meets.
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<StorageError> {
         if !session.is_open() {
             return Err(RecycleError::message("the connection was closed"));
@@ -244,22 +247,12 @@ impl Manager for Sessions {
         if !session.is_busy() {
             return Ok(());
         }
-        let settled = timeout(SETTLING, self.settle(session)).await;
-        if settled.is_ok_and(|settled| settled) {
+        if timeout(SETTLING, session.client.simple_query("")).await.is_ok_and(|settled| settled.is_ok()) {
             session.set_busy(false);
             return Ok(());
         }
+        // What the server does not hear of, it ends at its own deadline.
+        let _ = timeout(CANCELLING, self.connector.cancel(session)).await;
         Err(RecycleError::message("the connection is still busy"))
-    }
-}
-
-impl Sessions {
-    /// Whether the session is free again. What was cancelled has changed nothing, or had ended before.
-    async fn settle(&self, session: &Session) -> bool {
-        if self.connector.cancel(session).await.is_err() {
-            return false;
-        }
-        // The first answer may be that of a late cancellation.
-        session.client.simple_query("").await.is_ok() || session.client.simple_query("").await.is_ok()
     }
 }

@@ -13,7 +13,6 @@ use super::{
     error::{During, is_lost, meaning},
     lanes::Own,
     rows::{self, column, identity},
-    session::Session,
     statements::{METADATA, PAYLOAD},
 };
 use crate::{
@@ -50,17 +49,8 @@ async fn load_once(
     at: Moment,
 ) -> Result<Result<Result<Option<StorageItem>>, tokio_postgres::Error>> {
     let lane = engine.lanes.shared(at.deadline).await?;
-    let answer = query(lane.session(), &engine.statements.load, parameters).await;
+    let answer = lane.session().query(&engine.statements.load, parameters).await;
     Ok(answer.map(|rows| rows.first().map(rows::item).transpose()))
-}
-
-async fn query(
-    session: &Session,
-    statement: &Arc<str>,
-    parameters: &[Parameter<'_>],
-) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
-    let statement = session.prepared(statement).await?;
-    session.client.query(&statement, parameters).await
 }
 
 /// A query over a connection of its own.
@@ -71,7 +61,7 @@ async fn ask(
     parameters: &[Parameter<'_>],
 ) -> Result<Vec<tokio_postgres::Row>> {
     let asking = |own: Arc<Own>| async move {
-        let answer = own.run(query(own.session(), statement, parameters)).await;
+        let answer = own.run(own.session().query(statement, parameters)).await;
         answer.map_err(|error| meaning(error, During::Read))
     };
     engine.lanes.read(deadline, asking).await

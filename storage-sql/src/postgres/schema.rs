@@ -51,7 +51,10 @@ pub(super) async fn prepare(
 
 /// Whether the tables are there, in our format.
 async fn is_there(session: &Session, names: &Names, table: &TableName) -> Result<bool> {
-    let query = "SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL";
+    // A session remembers which names it did not find. It forgets that when it touches a table, such as that of tables; without,
+    // one who waited for the lock would not see what was made meanwhile.
+    let query =
+        "SELECT to_regclass($1) IS NOT NULL, to_regclass($2) IS NOT NULL FROM pg_catalog.pg_class LIMIT 1";
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&names.items, Type::TEXT), (&names.format, Type::TEXT)];
     let row = session.client.query_typed_one(query, &parameters).await.map_err(connecting)?;

@@ -159,7 +159,7 @@ impl Search<'_> {
     async fn ask(&self, text: &str, parameters: &Parameters<'_>) -> Result<Vec<tokio_postgres::Row>> {
         let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
             parameters.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())).collect();
-        let asking = self.own.session().client.query_typed(text, &parameters);
+        let asking = self.own.session().query_once(text, &parameters);
         self.own.run(asking).await.map_err(|error| meaning(error, During::Read))
     }
 }

@@ -15,12 +15,16 @@ use std::{
 use parking_lot::Mutex;
 use storage_core::{ErrorKind, Result, Secret, StorageError};
 use tokio::{sync::oneshot, time::timeout};
-use tokio_postgres::{Client, Config, NoTls, Statement, config::SslMode};
+use tokio_postgres::{
+    Client, Config, NoTls, Row, Statement,
+    config::SslMode,
+    types::{ToSql, Type},
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    error::{During, meaning},
+    error::{During, is_lost, meaning},
     tls,
 };
 use crate::{
@@ -113,6 +117,7 @@ impl Connector {
         let session = Session {
             client,
             statements: Mutex::default(),
+            lost: AtomicBool::new(false),
             busy: AtomicBool::new(false),
             _given_up: given_up,
         };
@@ -186,6 +191,8 @@ fn settings(config: &SqlConfig) -> String {
 pub(crate) struct Session {
     pub(super) client: Client,
     statements: Mutex<HashMap<Arc<str>, Statement>>,
+    /// Whether the server said that it ends the connection, or it was seen to be gone.
+    lost: AtomicBool,
     /// Whether somebody waits for an answer, or waited and is gone.
     busy: AtomicBool,
     /// Tells the task of the connection when the session is dropped.
@@ -195,14 +202,49 @@ pub(crate) struct Session {
 impl Session {
     /// Whether the connection is open, as far as is known.
     pub(super) fn is_open(&self) -> bool {
-        !self.client.is_closed()
+        !self.client.is_closed() && !self.lost.load(Ordering::Acquire)
+    }
+
+    /// The rows that a statement answers. It is prepared at its first use.
+    ///
+    /// # Errors
+    /// Those of the server and of the connection.
+    pub(super) async fn query(
+        &self,
+        statement: &Arc<str>,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let answer = match self.prepared(statement).await {
+            Ok(statement) => self.client.query(&statement, parameters).await,
+            Err(error) => Err(error),
+        };
+        self.noticed(answer)
+    }
+
+    /// The rows that a statement answers which is not worth preparing: its text is seldom the same.
+    ///
+    /// # Errors
+    /// Those of the server and of the connection.
+    pub(super) async fn query_once(
+        &self,
+        statement: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        self.noticed(self.client.query_typed(statement, parameters).await)
+    }
+
+    fn noticed<T>(&self, answer: Result<T, tokio_postgres::Error>) -> Result<T, tokio_postgres::Error> {
+        if answer.as_ref().is_err_and(is_lost) {
+            self.lost.store(true, Ordering::Release);
+        }
+        answer
     }
 
     /// The prepared form of a statement.
     ///
     /// # Errors
     /// Those of the server.
-    pub(super) async fn prepared(&self, text: &Arc<str>) -> Result<Statement, tokio_postgres::Error> {
+    async fn prepared(&self, text: &Arc<str>) -> Result<Statement, tokio_postgres::Error> {
         let known = self.statements.lock().get(text).cloned();
         if let Some(statement) = known {
             return Ok(statement);
