@@ -11,6 +11,8 @@ mod error;
 mod identifier;
 mod plain;
 mod plan;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod provider;
 mod queue;
 mod row;

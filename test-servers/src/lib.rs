@@ -15,6 +15,7 @@ mod availability;
 mod certificates;
 mod fake;
 mod ports;
+pub mod postgres;
 mod process;
 mod proxy;
 pub mod redis;
