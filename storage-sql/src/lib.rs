@@ -9,6 +9,7 @@ mod config;
 mod engine;
 mod error;
 mod identifier;
+mod plain;
 mod plan;
 #[cfg(feature = "postgres")]
 mod postgres;

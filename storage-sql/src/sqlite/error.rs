@@ -8,6 +8,10 @@ use crate::error::failure;
 /// What a store that refuses writes says.
 pub(super) const POISONED: &str = "an earlier write to disk failed, so the store takes no more writes until it is opened again; reading goes on";
 
+/// What a store on a full disk says.
+pub(super) const FULL: &str =
+    "the disk is full: saves are refused until there is room; loads and deletes go on";
+
 /// The meaning of a failure of SQLite; `what` says what could not be done.
 pub(super) fn sqlite_error(what: &str, cause: Error) -> StorageError {
     let (kind, why) = meaning(&cause);
@@ -39,9 +43,7 @@ fn of_code(error: ffi::Error) -> (ErrorKind, &'static str) {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed => {
             (ErrorKind::Unavailable, "another process or connection held its lock on the file for too long")
         }
-        ErrorCode::DiskFull => {
-            (ErrorKind::Full, "the disk is full: saves are refused until there is room; loads go on")
-        }
+        ErrorCode::DiskFull => (ErrorKind::Full, FULL),
         ErrorCode::ReadOnly => (ErrorKind::ReadOnly, "the file or its directory can only be read"),
         ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied => {
             (ErrorKind::PermissionDenied, "the process may not do this")
