@@ -46,12 +46,22 @@ pub(crate) fn is_of_old_statements(error: &tokio_postgres::Error) -> bool {
     })
 }
 
-/// Whether the connection was lost, or never was.
+/// Whether the connection was lost.
 pub(crate) fn is_lost(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_none_or(is_fatal) && error.source().is_none_or(|cause| !cause.is::<WrongType>())
+    match error.as_db_error() {
+        Some(refusal) => is_fatal(refusal),
+        // The driver tells these apart by their texts alone.
+        None => LOST.contains(&error.to_string().as_str()),
+    }
 }
 
-type WrongType = tokio_postgres::types::WrongType;
+/// What the driver says of a connection that is of no use any more.
+const LOST: [&str; 4] = [
+    "connection closed",
+    "error communicating with the server",
+    "unexpected message from server",
+    "error parsing response from server",
+];
 
 /// What the server said, without the details and hints that repeat what is stored.
 #[derive(Debug)]
@@ -135,6 +145,9 @@ fn broken(error: tokio_postgres::Error, during: During) -> StorageError {
         }
         (_, text) if text.starts_with("error serializing parameter") => {
             (ErrorKind::Config, "the table does not have the shape that is expected")
+        }
+        (During::Read | During::Write, text) if !LOST.contains(&text) => {
+            (ErrorKind::Internal, "the driver refused a statement")
         }
         (During::Write, _) => {
             (ErrorKind::OutcomeUnknown, "the connection was lost while a write was under way")

@@ -19,7 +19,7 @@ use super::{
     error::{During, meaning},
     lanes::{Lanes, Own},
     plain_table::Table,
-    read::{PATIENCE, VERIFIED_AT_ONCE, ask, health, load_row, swept},
+    read::{PATIENCE, ask, health, load_row, swept},
     rows::column,
     session::Session,
     writers,
@@ -325,7 +325,7 @@ impl Engine for PlainPostgres {
         let mut place = String::new();
         loop {
             let deadline = Instant::now() + PATIENCE;
-            let rows = ask(&self.lanes, deadline, &self.table.verify, &[&place, &VERIFIED_AT_ONCE]).await?;
+            let rows = ask(&self.lanes, deadline, &self.table.verify, &[&place]).await?;
             for row in &rows {
                 match self.item(row) {
                     Ok(Some(_)) => report.intact += 1,

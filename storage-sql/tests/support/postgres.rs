@@ -1,5 +1,7 @@
 //! PostgreSQL: one server for all tests of a program, which ends with it.
 
+#![allow(clippy::expect_used, reason = "tests state what they expect by panicking")]
+
 use std::sync::LazyLock;
 
 use storage_sql::SqlConfig;
