@@ -1,7 +1,7 @@
 //! Batches of writes: the rows are locked, the core decides what happens to each, and all changes are committed together.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -152,7 +152,7 @@ async fn change(
     now: Timestamp,
 ) -> Result<(Vec<Result<Written>>, bool), Fault> {
     let stored = lock(engine, connection, writes).await?;
-    let marks = marks_of_new(engine, connection, writes, &stored).await?;
+    let marks = lock_marks(engine, connection, writes, &stored).await?;
     let mut changes = Changes::default();
     let mut answers = Vec::with_capacity(writes.len());
     for write in writes {
@@ -186,21 +186,29 @@ async fn lock(engine: &Mysql, connection: &mut Lent, writes: &[Arc<Write>]) -> R
     Ok(stored)
 }
 
-/// The marks of the items that are new, read after their rows were locked: whoever has deleted such a row has committed, and
-/// has raised the mark before that.
-async fn marks_of_new(
+/// The marks of the items that are new, locked: until this transaction ends, nobody removes such an item, which would raise
+/// its mark. Without the lock, an item that another program creates and deletes between the look at the mark and the insert
+/// would leave its version to be given again.
+///
+/// Whoever removes items locks the marks for that, and all in one order, so that two batches never wait for each other.
+async fn lock_marks(
     engine: &Mysql,
     connection: &mut Lent,
     writes: &[Arc<Write>],
     stored: &StoredRows,
 ) -> Result<HashMap<u64, u64>, Fault> {
-    let slots: HashSet<_> = writes
-        .iter()
-        .filter(|write| matches!(***write, Write::Save(_)))
-        .map(|write| write.identity())
-        .filter(|(content_type, key)| !stored.contains_key(&((*content_type).to_owned(), (*key).to_owned())))
-        .map(|(content_type, key)| slot(content_type, key))
-        .collect();
+    let mut slots = BTreeSet::new();
+    let mut removes = false;
+    for write in writes {
+        let (content_type, key) = write.identity();
+        let is_stored = stored.contains_key(&(content_type.to_owned(), key.to_owned()));
+        let removed = is_stored && matches!(**write, Write::Delete(_));
+        let new = !is_stored && matches!(**write, Write::Save(_));
+        removes |= removed;
+        if removed || new {
+            slots.insert(slot(content_type, key));
+        }
+    }
     let slots: Vec<_> = slots.into_iter().collect();
     let mut marks = HashMap::new();
     let mut rest = slots.as_slice();
@@ -208,7 +216,7 @@ async fn marks_of_new(
         let (some, others) = rest.split_at_checked(size).unwrap_or((rest, &[]));
         rest = others;
         let values = some.iter().map(|slot| Value::UInt(*slot)).collect();
-        for row in connection.rows(&engine.statements.marks(size), values).await? {
+        for row in connection.rows(&engine.statements.lock_marks(size, removes), values).await? {
             marks.extend(mark(row)?);
         }
     }

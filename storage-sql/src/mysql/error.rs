@@ -49,6 +49,10 @@ impl From<Error> for Fault {
     fn from(cause: Error) -> Self {
         match cause {
             Error::Server(error) => server_fault(&error),
+            Error::Io(IoError::Io(cause)) if is_about_tls(&cause) => {
+                let error = failure(ErrorKind::Config, "the two ends do not agree on TLS");
+                error.with_source(cause).into()
+            }
             Error::Io(IoError::Io(cause)) => {
                 Self::new(io_error(&cause).with_source(cause), Advice::Reconnect)
             }
@@ -66,6 +70,10 @@ impl From<Error> for Fault {
             ),
         }
     }
+}
+
+fn is_about_tls(cause: &io::Error) -> bool {
+    cause.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 
 fn io_error(cause: &io::Error) -> StorageError {
