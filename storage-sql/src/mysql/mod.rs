@@ -4,6 +4,8 @@ mod apply;
 mod changes;
 mod cleaning;
 mod error;
+#[cfg(test)]
+mod plans;
 mod pool;
 mod read;
 mod row;
