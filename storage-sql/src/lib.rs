@@ -11,6 +11,7 @@ mod error;
 mod identifier;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod plain;
 mod plan;
 mod provider;
 mod queue;

@@ -204,16 +204,18 @@ impl Store {
             return Err(unsupported("conditions"));
         }
         let SaveRequest { key, data, encoding, expires_at, tags, condition } = request;
-        Ok(Write::Save(Save {
+        let save = Save {
             content_type: key.content_type().to_owned(),
             key: key.key().to_owned(),
             id: Uuid::new_v4(),
             data,
             encoding,
-            expires_at,
+            expires_at: self.kept(expires_at),
             tags,
             condition,
-        }))
+        };
+        self.engine.check_save(&save)?;
+        Ok(Write::Save(save))
     }
 
     async fn delete(&self, key: ItemKey<'_>, condition: Condition) -> Result<bool> {
@@ -241,8 +243,11 @@ impl Store {
         let at = self.moment();
         // The one rule for deadlines lives in the check of a save.
         SaveRequest::new(key, "").expires_at(expires_at).validate(at.now, 0)?;
-        let touch =
-            Touch { content_type: key.content_type().to_owned(), key: key.key().to_owned(), expires_at };
+        let touch = Touch {
+            content_type: key.content_type().to_owned(),
+            key: key.key().to_owned(),
+            expires_at: self.kept(expires_at),
+        };
         match self.writer.write(Write::Touch(touch), at.deadline).await? {
             (_, Written::Touched(metadata)) => Ok(metadata.map(Arc::new)),
             _ => Err(unexpected()),
@@ -275,9 +280,14 @@ impl Store {
         self.until(at.deadline, self.engine.count(&query, at)).await
     }
 
+    fn kept(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
+        expires_at.map(|expires_at| self.engine.kept_deadline(expires_at))
+    }
+
     fn compiled(&self, query: &StorageQuery) -> Result<CompiledQuery> {
         let compiled = query.compile()?;
-        if self.engine.capabilities().search { Ok(compiled) } else { Err(unsupported("search")) }
+        self.engine.check_query(&compiled)?;
+        Ok(compiled)
     }
 
     async fn usage(&self) -> Result<Usage> {

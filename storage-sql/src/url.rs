@@ -96,6 +96,7 @@ fn apply_setting(config: &mut SqlConfig, name: &str, value: &str) -> Result<bool
         "payload_column_name" => value.clone_into(&mut config.payload_column_name),
         "expire_column_name" => value.clone_into(&mut config.expire_column_name),
         "content_type" => value.clone_into(&mut config.content_type),
+        "encoding" => value.clone_into(&mut config.encoding),
         "pool_size" => config.pool_size = number(name, value)?,
         "max_payload" => config.max_payload = number(name, value)?,
         "queue_bytes" => config.queue_bytes = number(name, value)?,
