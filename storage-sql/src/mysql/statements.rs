@@ -162,7 +162,8 @@ fn any_identity(alias: &str, identities: usize) -> String {
     vec![format!("({alias}`key` = ? AND {alias}content_type = ?)"); identities].join(" OR ")
 }
 
-fn list(element: &str, count: usize) -> String {
+/// The same text so many times, separated by commas.
+pub(super) fn list(element: &str, count: usize) -> String {
     vec![element; count].join(", ")
 }
 
