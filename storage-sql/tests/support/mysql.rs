@@ -1,5 +1,7 @@
 //! One MariaDB server for all tests of a program.
 
+#![allow(clippy::expect_used, reason = "tests state what they expect by panicking")]
+
 use std::sync::LazyLock;
 
 use mysql_async::prelude::Queryable as _;
