@@ -9,6 +9,8 @@ mod config;
 mod engine;
 mod error;
 mod identifier;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod plain;
 mod plan;
 #[cfg(feature = "postgres")]

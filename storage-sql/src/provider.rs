@@ -100,7 +100,9 @@ async fn open(config: &SqlConfig, target: Target, create: bool, now: Timestamp) 
         Target::Postgres(url) => crate::postgres::open(config, &url, create, now).await,
         #[cfg(not(feature = "postgres"))]
         Target::Postgres(_) => Err(without("postgres", "PostgreSQL")),
-        // The engine: `crate::mysql::open(config, &url, create).await`.
+        #[cfg(feature = "mysql")]
+        Target::Mysql(url) => crate::mysql::open(config, &url, create).await,
+        #[cfg(not(feature = "mysql"))]
         Target::Mysql(_) => Err(without("mysql", "MySQL and MariaDB")),
     }
 }

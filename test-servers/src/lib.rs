@@ -14,6 +14,7 @@
 mod availability;
 mod certificates;
 mod fake;
+pub mod mariadb;
 mod ports;
 pub mod postgres;
 mod process;

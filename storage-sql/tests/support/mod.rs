@@ -11,6 +11,8 @@
 
 pub(crate) mod corpus;
 pub(crate) mod differential;
+#[cfg(feature = "mysql")]
+pub(crate) mod mysql;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 pub(crate) mod processes;

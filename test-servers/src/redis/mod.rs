@@ -3,7 +3,7 @@
 mod cluster;
 mod places;
 mod sentinel;
-mod server;
+pub(crate) mod server;
 
 use std::{
     thread,

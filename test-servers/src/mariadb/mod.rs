@@ -1,0 +1,8 @@
+//! MariaDB and MySQL.
+
+mod data;
+mod places;
+mod server;
+
+pub use places::Place;
+pub use server::{Client, Server, ServerBuilder};
