@@ -9,12 +9,12 @@ use storage_manager::{Order, StorageQuery, Tags, Timestamp};
 
 use crate::{duration, error::Failure};
 
-/// Typed items with deadlines and tags, kept on disk, in memory or in Redis.
+/// Typed items with deadlines and tags, kept on disk, in memory, in Redis or in a SQL database.
 #[derive(Debug, Parser)]
 #[command(name = "storage", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
-    /// Where the items are: fs:DIR (a directory), memory: (gone when the command ends) or redis://HOST (also rediss:,
-    /// redis+cluster:, redis+sentinel:)
+    /// Where the items are: fs:DIR (a directory), memory: (gone when the command ends), redis://HOST (also rediss:,
+    /// redis+cluster:, redis+sentinel:), postgres://HOST/DATABASE, mysql://HOST/DATABASE or sqlite:FILE
     #[arg(
         long,
         global = true,

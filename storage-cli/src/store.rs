@@ -2,6 +2,8 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+#[cfg(any(feature = "redis", feature = "sql"))]
+use storage_manager::ErrorKind;
 use storage_manager::{
     CleanupReport, ItemKey, ProviderInfo, Raw, Result, Save, SaveRequest, SearchPage, StorageItem,
     StorageMetadata, StorageMonitor, StorageProvider, StorageQuery, Timestamp, UnifiedStorageManager, Usage,
@@ -11,7 +13,9 @@ use storage_manager::{
     prometheus::PrometheusExporter,
 };
 #[cfg(feature = "redis")]
-use storage_manager::{ErrorKind, RedisConfig, RedisProvider};
+use storage_manager::{RedisConfig, RedisProvider};
+#[cfg(feature = "sql")]
+use storage_manager::{SqlConfig, SqlProvider};
 
 /// Longest wait for one call. A person who waits can interrupt at any time, and a large cleanup may take minutes.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -33,6 +37,8 @@ enum Kept {
     Fs(FsProvider),
     #[cfg(feature = "redis")]
     Redis(RedisProvider),
+    #[cfg(feature = "sql")]
+    Sql(SqlProvider),
 }
 
 impl Store {
@@ -57,6 +63,19 @@ impl Store {
             opened => {
                 let provider = opened?;
                 Self::new(provider.clone(), Some(Kept::Redis(provider))).map(Some)
+            }
+        }
+    }
+
+    /// Connects to the database; `None` if there is no store and `may_create` is false.
+    #[cfg(feature = "sql")]
+    pub(crate) async fn sql(config: &SqlConfig, may_create: bool) -> Result<Option<Self>> {
+        let opened = SqlProvider::builder(config.clone()).create(may_create).connect().await;
+        match opened {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            opened => {
+                let provider = opened?;
+                Self::new(provider.clone(), Some(Kept::Sql(provider))).map(Some)
             }
         }
     }
@@ -99,6 +118,8 @@ impl Store {
             Some(Kept::Fs(fs)) => fs.verify().await.map(Some),
             #[cfg(feature = "redis")]
             Some(Kept::Redis(redis)) => redis.verify().await.map(Some),
+            #[cfg(feature = "sql")]
+            Some(Kept::Sql(sql)) => sql.verify().await.map(Some),
             None => Ok(None),
         }
     }

@@ -7,6 +7,8 @@ use std::{
 
 #[cfg(feature = "redis")]
 use storage_manager::RedisConfig;
+#[cfg(feature = "sql")]
+use storage_manager::SqlConfig;
 
 use crate::{error::Failure, store::Store};
 
@@ -20,6 +22,9 @@ pub(crate) enum Target {
     /// Servers of Redis or Valkey.
     #[cfg(feature = "redis")]
     Redis(Box<RedisConfig>),
+    /// A SQL database.
+    #[cfg(feature = "sql")]
+    Sql(Box<SqlConfig>),
 }
 
 /// Whether a command may make a store where there is none.
@@ -48,6 +53,10 @@ impl Target {
             #[cfg(feature = "redis")]
             Some((scheme, _)) if is_redis(scheme) => RedisConfig::from_url(url)
                 .map(|config| Self::Redis(Box::new(config)))
+                .map_err(|error| Failure::usage(error.message())),
+            #[cfg(feature = "sql")]
+            Some(("postgres" | "postgresql" | "mysql" | "mariadb" | "sqlite", _)) => SqlConfig::from_url(url)
+                .map(|config| Self::Sql(Box::new(config)))
                 .map_err(|error| Failure::usage(error.message())),
             Some((scheme, _)) if is_scheme(scheme) => {
                 Err(Failure::usage(format!("store URLs with the scheme {scheme}: are not known; {KNOWN}")))
@@ -97,6 +106,11 @@ impl Target {
                 Some(store) => Ok(store),
                 None => Err(no_store(&self)),
             },
+            #[cfg(feature = "sql")]
+            Self::Sql(config) => match Store::sql(config, access == Access::Create).await? {
+                Some(store) => Ok(store),
+                None => Err(no_store(&self)),
+            },
         }
     }
 }
@@ -115,11 +129,9 @@ fn no_store(place: &dyn fmt::Display) -> Failure {
         .with_hint("`save` or `demo` makes one; --store or $STORAGE_URL names another place")
 }
 
-#[cfg(feature = "redis")]
-const KNOWN: &str = "fs:DIR (a directory), memory: (gone when the command ends) and redis://HOST (also rediss:, \
-                     redis+cluster:, redis+sentinel:) are known";
-#[cfg(not(feature = "redis"))]
-const KNOWN: &str = "fs:DIR (a directory) and memory: (gone when the command ends) are known";
+const KNOWN: &str = "fs:DIR (a directory), memory: (gone when the command ends), redis://HOST (also rediss:, \
+                     redis+cluster:, redis+sentinel:), postgres://HOST/DATABASE, mysql://HOST/DATABASE and sqlite:FILE \
+                     are known, as far as this program was built with them";
 
 #[cfg(feature = "redis")]
 fn is_redis(scheme: &str) -> bool {
@@ -139,6 +151,8 @@ impl fmt::Display for Target {
             Self::Memory => f.write_str("memory:"),
             #[cfg(feature = "redis")]
             Self::Redis(config) => write!(f, "{config}"),
+            #[cfg(feature = "sql")]
+            Self::Sql(config) => write!(f, "{config}"),
         }
     }
 }
@@ -160,6 +174,21 @@ mod tests {
             assert!(!format!("{target} {target:?}").contains("canary"), "{target}");
         }
         assert!(Target::parse("redis+clutser://a").is_err());
+    }
+
+    #[cfg(feature = "sql")]
+    #[test]
+    fn urls_of_databases_are_shown_without_their_passwords() {
+        for (url, shown) in [
+            ("postgres://app:canary@db:5432/shop?pool_size=2", "postgres://db:5432/shop"),
+            ("mysql://app:canary@db/shop", "mysql://db/shop"),
+            ("sqlite:data.db", "sqlite:data.db"),
+        ] {
+            let target = Target::parse(url).unwrap();
+            assert_eq!(target.to_string(), shown);
+            assert!(!format!("{target:?}").contains("canary"), "{target:?}");
+        }
+        assert!(Target::parse("sqlite:").is_err());
     }
 
     #[test]

@@ -37,6 +37,13 @@ pub struct Capabilities {
     pub tags: bool,
     /// Search, count and usage.
     pub search: bool,
+    /// Everything else that [`StorageMetadata`](crate::StorageMetadata) tells is kept with the item: any content type and
+    /// encoding, its id, times and version, and its deadline to the microsecond; searches may order and filter by times.
+    ///
+    /// Without it a store has one content type and one encoding and refuses others, ids and times are made up the same at
+    /// every look, versions mean nothing, an item may live up to a second beyond its deadline, and damage of stored data
+    /// need not be noticed.
+    pub metadata: bool,
     /// Largest payload in bytes.
     pub max_payload: u64,
 }
@@ -50,6 +57,7 @@ impl Default for Capabilities {
             conditions: true,
             tags: true,
             search: true,
+            metadata: true,
             max_payload: MAX_PAYLOAD_BYTES,
         }
     }
@@ -88,6 +96,13 @@ impl Capabilities {
     #[must_use]
     pub const fn search(mut self, search: bool) -> Self {
         self.search = search;
+        self
+    }
+
+    /// Sets whether all metadata is kept.
+    #[must_use]
+    pub const fn metadata(mut self, metadata: bool) -> Self {
+        self.metadata = metadata;
         self
     }
 

@@ -45,6 +45,8 @@ pub use storage_fs as fs;
 pub use storage_memory as memory;
 #[cfg(feature = "redis")]
 pub use storage_redis as redis;
+#[cfg(feature = "sql")]
+pub use storage_sql as sql;
 
 #[cfg(feature = "fs")]
 pub use storage_fs::{Durability, FsConfig, FsProvider};
@@ -52,6 +54,8 @@ pub use storage_fs::{Durability, FsConfig, FsProvider};
 pub use storage_memory::{MemoryConfig, MemoryProvider, WhenFull};
 #[cfg(feature = "redis")]
 pub use storage_redis::{RedisConfig, RedisProvider};
+#[cfg(feature = "sql")]
+pub use storage_sql::{SqlConfig, SqlProvider};
 
 pub use storage_core::*;
 

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use serde::Deserialize;
-use storage_core::{ErrorKind, ItemKey, MAX_PAYLOAD_BYTES, Result, Secret};
+use storage_core::{Encoding, ErrorKind, ItemKey, MAX_PAYLOAD_BYTES, Result, Secret};
 
 use crate::{
     error::failure,
@@ -54,7 +54,8 @@ pub struct TlsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqlConfig {
-    /// Which database, see [`from_url`](Self::from_url). It may hold a password and is never shown.
+    /// Which database, see [`from_url`](Self::from_url). Settings that it holds beat the fields. It may hold a password and is
+    /// never shown.
     pub url: Secret,
     /// Whose tables. Default: [`Schema::Full`].
     #[serde(default)]
@@ -75,6 +76,9 @@ pub struct SqlConfig {
     /// The one content type that a plain table holds. Default: `value`.
     #[serde(default = "defaults::content_type")]
     pub content_type: String,
+    /// The name of the encoding that all values of a plain table have. Default: `raw`.
+    #[serde(default = "defaults::encoding")]
+    pub encoding: String,
     /// Most connections, 1 to 256. On SQLite those for reading, beside the one that writes. Default: 8.
     #[serde(default = "defaults::pool_size")]
     pub pool_size: u16,
@@ -112,6 +116,7 @@ impl SqlConfig {
             payload_column_name: defaults::payload_column_name(),
             expire_column_name: defaults::expire_column_name(),
             content_type: defaults::content_type(),
+            encoding: defaults::encoding(),
             pool_size: defaults::pool_size(),
             tls: None,
             connect_timeout: defaults::connect_timeout(),
@@ -132,7 +137,7 @@ impl SqlConfig {
     /// | `sqlite:FILE` | SQLite; the name of the file is relative to the working directory unless it begins with `/` |
     ///
     /// User name, password and file name are percent-decoded. After `?` follow, joined by `&`: `schema`, `table_name`,
-    /// `id_column_name`, `payload_column_name`, `expire_column_name`, `content_type`, `pool_size`, `max_payload`,
+    /// `id_column_name`, `payload_column_name`, `expire_column_name`, `content_type`, `encoding`, `pool_size`, `max_payload`,
     /// `queue_bytes`, `connect_timeout_ms`, `lock_timeout_ms`, `operation_timeout_ms`, `cleanup_interval_ms`, and the file
     /// names `ca`, `certificate` and `key`. Everything else is the driver's own: for PostgreSQL `sslmode`,
     /// `application_name` and so on.
@@ -141,8 +146,8 @@ impl SqlConfig {
     /// [`ErrorKind::Config`] if it cannot be read, or names a setting that does not exist. The text of the error never
     /// holds the password.
     pub fn from_url(url: &str) -> Result<Self> {
-        let config = Self::with_url(Secret::new(url)).resolved()?.0;
-        Ok(Self { url: Secret::new(url), ..config })
+        // The settings are fields from here on, so that who changes a field afterwards changes something.
+        Ok(Self { url: url::without_settings(url), ..Self::with_url(Secret::new(url)).resolved()?.0 })
     }
 
     /// Checks that every field is within its limits.
@@ -173,6 +178,12 @@ impl SqlConfig {
             Identifier::new("payload_column_name", &self.payload_column_name)?,
             Identifier::new("expire_column_name", &self.expire_column_name)?,
         ])
+    }
+
+    /// The encoding of all values of a plain table.
+    pub(crate) fn encoding(&self) -> Result<Encoding> {
+        Encoding::new(&self.encoding)
+            .map_err(|error| failure(ErrorKind::Config, format!("encoding: {}", error.message())))
     }
 
     fn check(&self) -> Result<()> {
@@ -214,6 +225,7 @@ impl SqlConfig {
                 "id_column_name, payload_column_name and expire_column_name must be three different columns",
             );
         }
+        self.encoding()?;
         ItemKey::new(&self.content_type, "k")
             .map(drop)
             .map_err(|error| failure(ErrorKind::Config, format!("content_type: {}", error.message())))
@@ -252,6 +264,10 @@ mod defaults {
 
     pub(super) fn content_type() -> String {
         "value".to_owned()
+    }
+
+    pub(super) fn encoding() -> String {
+        "raw".to_owned()
     }
 
     pub(super) const fn pool_size() -> u16 {
@@ -330,6 +346,7 @@ mod tests {
             ("id_column_name", SqlConfig { id_column_name: "\"".into(), ..base() }),
             ("payload_column_name", SqlConfig { payload_column_name: same(), ..base() }),
             ("expire_column_name", SqlConfig { expire_column_name: "select".into(), ..base() }),
+            ("encoding", SqlConfig { encoding: "a b".into(), ..base() }),
             ("content_type", SqlConfig { content_type: "a b".into(), ..base() }),
             (
                 "tls.key",

@@ -112,6 +112,29 @@ pub(crate) trait Engine: Debug + Send + Sync + 'static {
     /// What the engine offers in the mode it was opened in; the provider refuses everything else.
     fn capabilities(&self) -> Capabilities;
 
+    /// Refuses a save that the engine could not keep whole. Only plain tables keep less than the contract has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](storage_core::ErrorKind::Unsupported).
+    fn check_save(&self, save: &Save) -> Result<()> {
+        let _ = save;
+        Ok(())
+    }
+
+    /// Refuses a query that the engine cannot answer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`](storage_core::ErrorKind::Unsupported).
+    fn check_query(&self, query: &CompiledQuery) -> Result<()> {
+        let _ = query;
+        Ok(())
+    }
+
+    /// The deadline that is kept of this one: the next that the engine can keep, never an earlier one.
+    fn kept_deadline(&self, expires_at: Timestamp) -> Timestamp {
+        expires_at
+    }
+
     /// How many batches may be under way at once.
     fn writers(&self) -> usize;
 

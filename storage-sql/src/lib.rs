@@ -11,7 +11,10 @@ mod error;
 mod identifier;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod plain;
 mod plan;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod provider;
 mod queue;
 mod row;

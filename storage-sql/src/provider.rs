@@ -67,7 +67,9 @@ impl SqlBuilder {
     pub async fn connect(self) -> Result<SqlProvider> {
         let Self { config, clock, create } = self;
         let (config, target) = config.resolved().map_err(|error| error.with_provider("sql"))?;
-        let engine = open(&config, target, create).await.map_err(|error| error.with_operation("connect"))?;
+        let engine = open(&config, target, create, clock.now())
+            .await
+            .map_err(|error| error.with_operation("connect"))?;
         let writer = Writer::start(&engine, &clock, config.queue_bytes);
         let store = Arc::new(Store {
             engine,
@@ -85,16 +87,18 @@ impl SqlBuilder {
 
 /// Opens the engine that the URL names.
 #[cfg_attr(
-    not(any(feature = "postgres", feature = "sqlite", feature = "mysql")),
+    not(all(feature = "postgres", feature = "sqlite", feature = "mysql")),
     allow(clippy::unused_async, unused_variables, reason = "without an engine there is nothing to wait for")
 )]
-async fn open(config: &SqlConfig, target: Target, create: bool) -> Result<Arc<dyn Engine>> {
+async fn open(config: &SqlConfig, target: Target, create: bool, now: Timestamp) -> Result<Arc<dyn Engine>> {
     match target {
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => crate::sqlite::open(config, &path, create).await,
         #[cfg(not(feature = "sqlite"))]
         Target::Sqlite(_) => Err(without("sqlite", "SQLite")),
-        // The engine: `crate::postgres::open(config, &url, create).await`.
+        #[cfg(feature = "postgres")]
+        Target::Postgres(url) => crate::postgres::open(config, &url, create, now).await,
+        #[cfg(not(feature = "postgres"))]
         Target::Postgres(_) => Err(without("postgres", "PostgreSQL")),
         #[cfg(feature = "mysql")]
         Target::Mysql(url) => crate::mysql::open(config, &url, create).await,
@@ -204,16 +208,18 @@ impl Store {
             return Err(unsupported("conditions"));
         }
         let SaveRequest { key, data, encoding, expires_at, tags, condition } = request;
-        Ok(Write::Save(Save {
+        let save = Save {
             content_type: key.content_type().to_owned(),
             key: key.key().to_owned(),
             id: Uuid::new_v4(),
             data,
             encoding,
-            expires_at,
+            expires_at: self.kept(expires_at),
             tags,
             condition,
-        }))
+        };
+        self.engine.check_save(&save)?;
+        Ok(Write::Save(save))
     }
 
     async fn delete(&self, key: ItemKey<'_>, condition: Condition) -> Result<bool> {
@@ -241,8 +247,11 @@ impl Store {
         let at = self.moment();
         // The one rule for deadlines lives in the check of a save.
         SaveRequest::new(key, "").expires_at(expires_at).validate(at.now, 0)?;
-        let touch =
-            Touch { content_type: key.content_type().to_owned(), key: key.key().to_owned(), expires_at };
+        let touch = Touch {
+            content_type: key.content_type().to_owned(),
+            key: key.key().to_owned(),
+            expires_at: self.kept(expires_at),
+        };
         match self.writer.write(Write::Touch(touch), at.deadline).await? {
             (_, Written::Touched(metadata)) => Ok(metadata.map(Arc::new)),
             _ => Err(unexpected()),
@@ -275,9 +284,14 @@ impl Store {
         self.until(at.deadline, self.engine.count(&query, at)).await
     }
 
+    fn kept(&self, expires_at: Option<Timestamp>) -> Option<Timestamp> {
+        expires_at.map(|expires_at| self.engine.kept_deadline(expires_at))
+    }
+
     fn compiled(&self, query: &StorageQuery) -> Result<CompiledQuery> {
         let compiled = query.compile()?;
-        if self.engine.capabilities().search { Ok(compiled) } else { Err(unsupported("search")) }
+        self.engine.check_query(&compiled)?;
+        Ok(compiled)
     }
 
     async fn usage(&self) -> Result<Usage> {

@@ -15,6 +15,8 @@ mod support;
 mod locks;
 #[path = "mysql/losses.rs"]
 mod losses;
+#[path = "mysql/plain.rs"]
+mod plain;
 #[path = "mysql/refusals.rs"]
 mod refusals;
 #[path = "mysql/sharing.rs"]

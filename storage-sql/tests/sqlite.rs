@@ -36,8 +36,8 @@ async fn random_queries_are_answered_as_memory_does() {
     let directory = tempfile::tempdir().unwrap();
     let clock = ManualClock::default();
     let store = SqlProvider::builder(config(&directory.path().join("store.db"))).clock(clock.shared());
-    support::differential::compare(store.connect().await.unwrap(), clock, support::differential::seed(), 250)
-        .await;
+    let store = store.connect().await.unwrap();
+    support::differential::compare(store, clock, support::differential::seed(), 250).await;
 }
 
 #[tokio::test]

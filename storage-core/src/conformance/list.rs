@@ -13,12 +13,12 @@ macro_rules! __conformance_list {
                 load_many_answers_in_the_order_of_the_request
                 delete_many_answers_in_the_order_of_the_request
                 empty_batches_have_empty_answers
-                two_saves_of_one_key_in_a_batch_are_one_after_the_other
+                two_saves_of_one_key_in_a_batch_are_one_after_the_other [metadata]
                 a_batch_leaves_no_tags_of_what_it_replaced_itself [tags search]
                 a_failure_in_a_batch_is_the_answer_of_its_item_alone [tags]
                 a_payload_too_large_fails_alone_in_a_batch
                 conditions_in_a_batch_see_what_came_before_them [conditions]
-                a_batch_may_mix_content_types
+                a_batch_may_mix_content_types [metadata]
                 a_large_batch_is_split_and_complete
                 each_item_of_a_batch_has_its_own_deadline
             }
@@ -49,7 +49,7 @@ macro_rules! __conformance_list {
                 deleted_and_replaced_items_are_not_counted_as_expired
                 an_item_saved_in_place_of_an_expired_one_is_not_swept
                 a_swept_key_can_be_used_again
-                every_content_type_is_swept_by_its_own_deadlines
+                every_content_type_is_swept_by_its_own_deadlines [metadata]
                 large_payloads_are_swept
             }
             concurrency {
@@ -59,14 +59,14 @@ macro_rules! __conformance_list {
                 of_concurrent_deletes_exactly_one_says_true
                 between_a_save_and_a_delete_of_one_version_exactly_one_wins [conditions]
                 concurrent_saves_of_different_keys_all_land
-                the_highest_of_concurrent_versions_stays
-                readers_never_see_a_mix_of_two_saves
-                searchers_never_see_a_mix_of_two_saves [search]
+                the_highest_of_concurrent_versions_stays [metadata]
+                readers_never_see_a_mix_of_two_saves [metadata]
+                searchers_never_see_a_mix_of_two_saves [search metadata]
                 a_search_by_tag_never_shows_another_tag [tags search]
                 a_cleanup_beside_writers_never_removes_a_new_item
                 concurrent_cleanups_count_each_item_once
-                a_walk_beside_writers_sees_each_untouched_item_once [search]
-                touches_and_saves_at_once_take_turns
+                a_walk_beside_writers_sees_each_untouched_item_once [search metadata]
+                touches_and_saves_at_once_take_turns [metadata]
                 concurrent_batches_keep_their_own_order
                 every_call_ends_in_time_under_load [search]
             }
@@ -87,14 +87,14 @@ macro_rules! __conformance_list {
                 a_refused_save_is_found_by_none_of_its_tags [conditions tags search]
             }
             damage {
-                one_flipped_bit_is_never_a_miss_or_a_wrong_value [durable]
+                one_flipped_bit_is_never_a_miss_or_a_wrong_value [metadata durable]
             }
             delete {
                 deleting_a_live_item_says_true_and_removes_it
                 deleting_a_missing_item_says_false
                 deleting_twice_says_true_and_then_false
                 deleting_an_expired_item_says_false
-                a_delete_leaves_all_other_items_alone
+                a_delete_leaves_all_other_items_alone [metadata]
                 a_deleted_item_is_gone_from_search_count_and_usage [search]
                 the_tags_of_a_deleted_item_find_nothing [tags search]
                 a_deleted_item_can_be_saved_again
@@ -122,7 +122,7 @@ macro_rules! __conformance_list {
             expiry {
                 an_item_lives_until_just_before_its_deadline
                 an_item_is_gone_at_the_exact_instant_of_its_deadline
-                an_expired_item_is_in_no_search [search]
+                an_expired_item_is_in_no_search [search metadata]
                 an_expired_item_is_found_by_none_of_its_tags [tags search]
                 an_expired_item_is_not_counted [search]
                 an_expired_item_is_not_in_the_usage [search]
@@ -132,9 +132,9 @@ macro_rules! __conformance_list {
                 a_deadline_in_the_past_is_invalid_and_stores_nothing
                 a_deadline_of_now_is_invalid
                 a_deadline_in_the_past_leaves_the_old_item
-                the_nearest_deadline_in_the_future_is_taken
+                the_nearest_deadline_in_the_future_is_taken [metadata]
                 the_farthest_deadline_is_kept
-                deadlines_are_kept_to_the_microsecond
+                deadlines_are_kept_to_the_microsecond [metadata]
                 a_resave_without_deadline_lives_for_ever
                 a_resave_with_a_later_deadline_lives_until_that
                 a_resave_with_an_earlier_deadline_ends_earlier
@@ -157,9 +157,9 @@ macro_rules! __conformance_list {
                 wildcards_in_keys_are_plain_characters
                 keys_of_the_greatest_length_are_kept_whole
                 what_is_no_key_is_refused_before_any_provider_sees_it
-                one_key_under_two_content_types_names_two_items
-                every_content_type_within_the_limits_is_kept_apart
-                content_type_and_key_never_run_together
+                one_key_under_two_content_types_names_two_items [metadata]
+                every_content_type_within_the_limits_is_kept_apart [metadata]
+                content_type_and_key_never_run_together [metadata]
             }
             lifecycle {
                 close_is_idempotent
@@ -177,7 +177,7 @@ macro_rules! __conformance_list {
                 searches_answer_after_reopening_as_before [tags search durable]
                 what_expires_while_closed_is_gone_and_swept [durable]
                 swept_items_stay_away_after_reopening [durable]
-                no_version_is_used_again_after_reopening [durable]
+                no_version_is_used_again_after_reopening [metadata durable]
                 a_walk_goes_on_after_reopening [search durable]
                 acknowledged_saves_survive_a_drop_without_close [durable]
             }
@@ -205,72 +205,72 @@ macro_rules! __conformance_list {
                 random_calls_and_reopenings_answer_what_a_plain_model_answers [conditions tags search durable]
             }
             order {
-                hits_come_by_key_and_content_type_unless_asked_otherwise [search]
+                hits_come_by_key_and_content_type_unless_asked_otherwise [search metadata]
                 keys_are_ordered_by_bytes [search]
-                the_order_of_creation_breaks_ties_by_key_and_content_type [search]
-                the_order_of_updates_breaks_ties_by_key_and_content_type [search]
-                descending_is_the_exact_reverse_of_ascending [search]
-                filters_keep_the_order [search]
+                the_order_of_creation_breaks_ties_by_key_and_content_type [search metadata]
+                the_order_of_updates_breaks_ties_by_key_and_content_type [search metadata]
+                descending_is_the_exact_reverse_of_ascending [search metadata]
+                filters_keep_the_order [search metadata]
                 the_hits_of_a_tag_come_in_the_order_asked_for [tags search]
-                a_resaved_item_moves_in_the_order_of_updates_alone [search]
-                an_item_made_anew_moves_in_the_order_of_creation [search]
+                a_resaved_item_moves_in_the_order_of_updates_alone [search metadata]
+                an_item_made_anew_moves_in_the_order_of_creation [search metadata]
             }
             pages {
-                pages_of_any_size_join_in_every_order [search]
-                pages_are_full_but_for_the_last [search]
-                a_page_holds_a_hundred_hits_by_default [search]
-                the_limit_bounds_the_whole_walk [search]
-                page_size_and_payloads_may_change_midway [search]
-                a_cursor_can_be_written_down_and_read_again [search]
-                a_damaged_cursor_is_an_invalid_query [search]
+                pages_of_any_size_join_in_every_order [search metadata]
+                pages_are_full_but_for_the_last [search metadata]
+                a_page_holds_a_hundred_hits_by_default [search metadata]
+                the_limit_bounds_the_whole_walk [search metadata]
+                page_size_and_payloads_may_change_midway [search metadata]
+                a_cursor_can_be_written_down_and_read_again [search metadata]
+                a_damaged_cursor_is_an_invalid_query [search metadata]
                 a_cursor_of_another_query_is_an_invalid_query [tags search]
-                items_saved_during_a_walk_shift_no_others [search]
-                deleting_what_was_seen_does_not_disturb_the_walk [search]
+                items_saved_during_a_walk_shift_no_others [search metadata]
+                deleting_what_was_seen_does_not_disturb_the_walk [search metadata]
                 items_that_expire_during_a_walk_leave_the_others [search]
                 the_pages_of_a_tag_join_in_every_order [tags search]
-                the_longest_names_fit_into_a_cursor [search]
-                a_stream_brings_every_hit_of_all_pages [search]
+                the_longest_names_fit_into_a_cursor [search metadata]
+                a_stream_brings_every_hit_of_all_pages [search metadata]
             }
             save {
-                a_load_after_a_save_returns_exactly_what_was_saved
+                a_load_after_a_save_returns_exactly_what_was_saved [metadata]
                 a_save_answers_the_item_as_it_is_now_stored
                 tags_come_back_as_they_were_saved [tags]
                 a_plain_save_is_raw_untagged_and_without_deadline
-                a_new_item_is_created_and_updated_at_the_time_of_its_save
+                a_new_item_is_created_and_updated_at_the_time_of_its_save [metadata]
                 a_save_replaces_the_data
                 a_save_replaces_all_tags [tags]
-                a_save_replaces_the_encoding
+                a_save_replaces_the_encoding [metadata]
                 a_save_replaces_the_deadline
                 a_save_keeps_the_id_and_the_creation_of_a_live_item
-                every_save_moves_the_time_of_the_update
+                every_save_moves_the_time_of_the_update [metadata]
                 no_item_is_updated_before_it_was_created
-                every_save_raises_the_version
-                versions_grow_without_the_help_of_the_clock
-                versions_grow_under_a_clock_that_steps_back
-                no_version_is_used_again_after_a_delete
-                no_version_is_used_again_after_expiry_and_cleanup
-                an_item_saved_after_its_delete_is_a_new_one
-                an_item_saved_over_an_expired_one_is_a_new_one
-                every_item_has_an_id_of_its_own
+                every_save_raises_the_version [metadata]
+                versions_grow_without_the_help_of_the_clock [metadata]
+                versions_grow_under_a_clock_that_steps_back [metadata]
+                no_version_is_used_again_after_a_delete [metadata]
+                no_version_is_used_again_after_expiry_and_cleanup [metadata]
+                an_item_saved_after_its_delete_is_a_new_one [metadata]
+                an_item_saved_over_an_expired_one_is_a_new_one [metadata]
+                every_item_has_an_id_of_its_own [metadata]
                 many_items_are_kept_apart
                 the_size_is_the_number_of_bytes
-                encodings_of_any_name_are_kept
+                encodings_of_any_name_are_kept [metadata]
                 a_refused_save_leaves_everything_as_it_was [tags]
                 a_loaded_item_outlives_its_overwrite_and_delete
             }
             scale {
-                a_walk_brings_all_of_ten_thousand_and_fifty_items [search]
+                a_walk_brings_all_of_ten_thousand_and_fifty_items [search metadata]
                 count_and_usage_count_all_of_ten_thousand_and_fifty_items [search]
                 a_tag_finds_all_of_ten_thousand_and_fifty_items [tags search]
                 a_cleanup_sweeps_all_of_ten_thousand_and_fifty_items
             }
             search {
                 an_empty_store_has_no_hits [search]
-                no_match_is_an_empty_page [search]
+                no_match_is_an_empty_page [search metadata]
                 a_search_without_filters_finds_every_item_whole [search]
                 a_hit_scores_one_and_highlights_nothing [search]
                 a_search_for_metadata_brings_no_data [search]
-                the_content_type_filters_exactly [search]
+                the_content_type_filters_exactly [search metadata]
                 a_star_matches_any_characters [search]
                 a_question_mark_matches_one_character [search]
                 a_set_matches_one_of_its_characters [search]
@@ -282,15 +282,15 @@ macro_rules! __conformance_list {
                 a_tag_finds_exactly_its_value [tags search]
                 several_tags_must_all_be_there [tags search]
                 a_resaved_item_is_found_by_its_new_tags_alone [tags search]
-                ranges_of_creation_hold_their_start_and_not_their_end [search]
-                ranges_of_updates_hold_their_start_and_not_their_end [search]
-                ranges_of_expiry_hold_their_start_and_not_their_end [search]
-                what_never_expires_is_in_no_range_of_expiry [search]
-                a_range_that_ends_before_it_begins_is_empty [search]
+                ranges_of_creation_hold_their_start_and_not_their_end [search metadata]
+                ranges_of_updates_hold_their_start_and_not_their_end [search metadata]
+                ranges_of_expiry_hold_their_start_and_not_their_end [search metadata]
+                what_never_expires_is_in_no_range_of_expiry [search metadata]
+                a_range_that_ends_before_it_begins_is_empty [search metadata]
                 all_filters_must_hold_together [tags search]
                 a_query_outside_the_limits_is_invalid [tags search]
                 a_count_ignores_order_limit_page_and_cursor [search]
-                the_usage_tells_items_and_bytes_by_content_type [search]
+                the_usage_tells_items_and_bytes_by_content_type [search metadata]
                 a_search_returns_what_a_load_returns [tags search]
             }
             touch {
@@ -299,13 +299,13 @@ macro_rules! __conformance_list {
                 a_touch_removes_the_deadline
                 a_touch_shortens_a_deadline
                 a_touch_of_a_missing_item_is_none
-                a_touch_raises_the_version_and_moves_the_update
-                a_touch_keeps_everything_but_the_deadline
+                a_touch_raises_the_version_and_moves_the_update [metadata]
+                a_touch_keeps_everything_but_the_deadline [metadata]
                 a_touch_keeps_the_tags [tags search]
                 a_touch_into_the_past_is_invalid_and_changes_nothing
-                a_touch_never_updates_before_the_creation
-                a_touched_item_is_found_at_its_new_place [search]
-                a_touch_leaves_all_other_items_alone
+                a_touch_never_updates_before_the_creation [metadata]
+                a_touched_item_is_found_at_its_new_place [search metadata]
+                a_touch_leaves_all_other_items_alone [metadata]
             }
         }
     };

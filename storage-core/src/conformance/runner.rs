@@ -30,6 +30,8 @@ pub enum Need {
     search,
     /// [`Capabilities::durable`].
     durable,
+    /// [`Capabilities::metadata`].
+    metadata,
 }
 
 impl Need {
@@ -39,6 +41,7 @@ impl Need {
             Self::tags => capabilities.tags,
             Self::search => capabilities.search,
             Self::durable => capabilities.durable,
+            Self::metadata => capabilities.metadata,
         }
     }
 }

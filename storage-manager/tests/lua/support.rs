@@ -50,11 +50,31 @@ impl Host {
 
     /// One on each kind of store; without a server and its program, the one on Redis is missing, which is said aloud.
     pub(crate) async fn on_every_store() -> Vec<Self> {
-        #[cfg_attr(not(feature = "redis"), expect(unused_mut, reason = "there is nothing to add"))]
+        #[cfg_attr(
+            not(any(feature = "redis", feature = "sqlite")),
+            expect(unused_mut, reason = "there is nothing to add")
+        )]
         let mut hosts = vec![Self::new(), Self::on_files().await];
         #[cfg(feature = "redis")]
         hosts.extend(Self::on_redis().await);
+        #[cfg(feature = "sqlite")]
+        hosts.push(Self::on_sqlite().await);
         hosts
+    }
+
+    #[cfg(feature = "sqlite")]
+    async fn on_sqlite() -> Self {
+        use storage_manager::{SqlConfig, SqlProvider};
+
+        let (directory, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
+        let mut config =
+            SqlConfig::from_url(&format!("sqlite:{}/store.db", directory.path().display())).unwrap();
+        // A closure takes along what it uses and no more, so that the directory may be gone before the test ends. A connection
+        // that is open from the start does not mind.
+        config.pool_size = 1;
+        let provider = SqlProvider::builder(config).clock(clock.shared()).connect().await.unwrap();
+        assert!(provider.health().await.is_healthy());
+        Self { _directory: Some(directory), ..Self::over("sqlite", provider, clock, AllowAll) }
     }
 
     async fn on_files() -> Self {

@@ -51,11 +51,31 @@ impl World {
 
     /// One of each kind; without a server and its program, the one on Redis is missing, which is said aloud.
     pub(crate) async fn all() -> Vec<Self> {
-        #[cfg_attr(not(feature = "redis"), expect(unused_mut, reason = "there is nothing to add"))]
+        #[cfg_attr(
+            not(any(feature = "redis", feature = "sqlite")),
+            expect(unused_mut, reason = "there is nothing to add")
+        )]
         let mut worlds = vec![Self::memory(), Self::fs().await];
         #[cfg(feature = "redis")]
         worlds.extend(Self::redis().await);
+        #[cfg(feature = "sqlite")]
+        worlds.push(Self::sqlite().await);
         worlds
+    }
+
+    #[cfg(feature = "sqlite")]
+    async fn sqlite() -> Self {
+        use storage_manager::{SqlConfig, SqlProvider, StorageProvider as _};
+
+        let (dir, clock) = (TempDir::new().unwrap(), ManualClock::default());
+        let mut config = SqlConfig::from_url(&format!("sqlite:{}/store.db", dir.path().display())).unwrap();
+        // A closure takes along what it uses and no more, so that the directory may be gone before the test ends. A connection
+        // that is open from the start does not mind.
+        config.pool_size = 1;
+        let provider = SqlProvider::builder(config).clock(clock.shared()).connect().await.unwrap();
+        assert!(provider.health().await.is_healthy());
+        let manager = UnifiedStorageManager::builder().clock(clock.shared()).fallback(provider);
+        Self { name: "sqlite", manager: manager.build().unwrap(), clock, dir: Some(dir) }
     }
 
     /// A store of its own on the server that all tests of the program share.

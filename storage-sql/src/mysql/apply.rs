@@ -1,158 +1,37 @@
-//! Batches of writes: the rows are locked, the core decides what happens to each, and all changes are committed together.
+//! What a batch does to its items: their rows are locked, and the core decides what happens to each.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
 };
 
 use mysql_async::{Row, Value};
-use storage_core::{
-    ErrorKind, ItemKey, Result, SaveRequest, StorageError, StorageMetadata, Tags, Timestamp, next_version,
-};
-use tokio::time::{sleep, timeout_at};
+use storage_core::{ErrorKind, ItemKey, Result, SaveRequest, StorageMetadata, Tags, Timestamp, next_version};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
     Mysql,
     changes::Changes,
-    error::{Advice, Fault},
+    error::Fault,
     pool::Lent,
     row::{Columns, Known, Stored},
     schema::MARKS,
     statements::{sizes, text},
 };
-use crate::{
-    engine::{Delete, Moment, Save, Stamp, Touch, Write, Written},
-    error::{copy, failure},
-};
-
-/// How often a batch is tried that others are in the way of.
-const MOST_COLLISIONS: u32 = 20;
-/// How often a batch is tried whose connection is lost before anything was committed.
-const MOST_LOSSES: u32 = 3;
-
-/// Applies a batch. What one item alone is refused for is found by applying the writes one by one.
-pub(super) async fn apply(engine: &Mysql, writes: &[Arc<Write>], at: Moment) -> Vec<Result<Written>> {
-    match attempts(engine, writes, at).await {
-        Ok(answers) => answers,
-        Err(fault) if fault.advice == Advice::GiveUp && writes.len() > 1 && is_about_one(&fault.error) => {
-            let mut answers = Vec::with_capacity(writes.len());
-            for write in writes {
-                let alone = attempts(engine, std::slice::from_ref(write), at).await;
-                answers.push(match alone {
-                    Ok(answer) => answer.into_iter().next().unwrap_or_else(|| Err(copy(&fault.error))),
-                    Err(fault) => Err(fault.error),
-                });
-            }
-            answers
-        }
-        Err(fault) => writes.iter().map(|_| Err(copy(&fault.error))).collect(),
-    }
-}
-
-/// Whether a failure can be that of one write, so that the others may succeed without it.
-fn is_about_one(error: &StorageError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Invalid | ErrorKind::Corrupted | ErrorKind::Internal | ErrorKind::Unavailable
-    )
-}
-
-/// Tries a batch until it is applied, refused, or too late. Nothing is committed twice: only what was not committed is tried
-/// again.
-async fn attempts(engine: &Mysql, writes: &[Arc<Write>], at: Moment) -> Result<Vec<Result<Written>>, Fault> {
-    let committing = AtomicBool::new(false);
-    let tries = async {
-        let (mut collisions, mut losses) = (0, 0);
-        loop {
-            let fault = match attempt(engine, writes, at, &committing).await {
-                Ok(answers) => return Ok(answers),
-                Err(fault) => fault,
-            };
-            match fault.advice {
-                Advice::Again if collisions < MOST_COLLISIONS => {
-                    collisions += 1;
-                    sleep(Duration::from_millis(fastrand::u64(0..=1 << collisions.min(6)))).await;
-                }
-                Advice::Reconnect if losses < MOST_LOSSES => {
-                    losses += 1;
-                    engine.pool.forget_idle();
-                }
-                _ => return Err(fault),
-            }
-        }
-    };
-    match timeout_at(at.deadline, tries).await {
-        Ok(answers) => answers,
-        Err(_) if committing.load(Ordering::Relaxed) => Err(unknown().into()),
-        Err(_) => {
-            Err(failure(ErrorKind::Timeout, "the deadline passed before the commit; nothing was changed")
-                .into())
-        }
-    }
-}
-
-async fn attempt(
-    engine: &Mysql,
-    writes: &[Arc<Write>],
-    at: Moment,
-    committing: &AtomicBool,
-) -> Result<Vec<Result<Written>>, Fault> {
-    let mut connection = engine.pool.lend(at.deadline).await?;
-    connection.begin().await?;
-    match change(engine, &mut connection, writes, at.now).await {
-        Ok((answers, false)) => {
-            connection.roll_back().await?;
-            Ok(answers)
-        }
-        Ok((answers, true)) => {
-            committing.store(true, Ordering::Relaxed);
-            let committed = commit(&mut connection).await;
-            committing.store(false, Ordering::Relaxed);
-            committed.map(|()| answers)
-        }
-        Err(fault) => {
-            if fault.advice != Advice::Reconnect {
-                connection.roll_back().await?;
-            }
-            Err(fault)
-        }
-    }
-}
-
-/// Only an answer says what became of a commit; a deadlock among the nodes of a cluster is one, and nothing is left of it.
-async fn commit(connection: &mut Lent) -> Result<(), Fault> {
-    match connection.commit().await {
-        Err(fault) if fault.advice != Advice::Again => {
-            Err(Fault::new(unknown().with_source(fault.error), Advice::GiveUp))
-        }
-        answer => answer,
-    }
-}
-
-fn unknown() -> StorageError {
-    failure(
-        ErrorKind::OutcomeUnknown,
-        "the connection was lost, or the deadline passed, while the server committed",
-    )
-}
+use crate::engine::{Delete, Save, Stamp, Touch, Write, Written};
 
 /// What is stored under the identities of a batch.
 pub(super) type StoredRows = HashMap<(String, String), Stored>;
 
 /// Decides and makes the changes; the answers, and whether there is anything to commit.
-async fn change(
+pub(super) async fn change(
     engine: &Mysql,
     connection: &mut Lent,
     writes: &[Arc<Write>],
     now: Timestamp,
 ) -> Result<(Vec<Result<Written>>, bool), Fault> {
     let stored = lock(engine, connection, writes).await?;
-    let marks = marks_of_new(engine, connection, writes, &stored).await?;
+    let marks = lock_marks(engine, connection, writes, &stored).await?;
     let mut changes = Changes::default();
     let mut answers = Vec::with_capacity(writes.len());
     for write in writes {
@@ -186,21 +65,29 @@ async fn lock(engine: &Mysql, connection: &mut Lent, writes: &[Arc<Write>]) -> R
     Ok(stored)
 }
 
-/// The marks of the items that are new, read after their rows were locked: whoever has deleted such a row has committed, and
-/// has raised the mark before that.
-async fn marks_of_new(
+/// The marks of the items that are new, locked: until this transaction ends, nobody removes such an item, which would raise
+/// its mark. Without the lock, an item that another program creates and deletes between the look at the mark and the insert
+/// would leave its version to be given again.
+///
+/// Whoever removes items locks the marks for that, and all in one order, so that two batches never wait for each other.
+async fn lock_marks(
     engine: &Mysql,
     connection: &mut Lent,
     writes: &[Arc<Write>],
     stored: &StoredRows,
 ) -> Result<HashMap<u64, u64>, Fault> {
-    let slots: HashSet<_> = writes
-        .iter()
-        .filter(|write| matches!(***write, Write::Save(_)))
-        .map(|write| write.identity())
-        .filter(|(content_type, key)| !stored.contains_key(&((*content_type).to_owned(), (*key).to_owned())))
-        .map(|(content_type, key)| slot(content_type, key))
-        .collect();
+    let mut slots = BTreeSet::new();
+    let mut removes = false;
+    for write in writes {
+        let (content_type, key) = write.identity();
+        let is_stored = stored.contains_key(&(content_type.to_owned(), key.to_owned()));
+        let removed = is_stored && matches!(**write, Write::Delete(_));
+        let new = !is_stored && matches!(**write, Write::Save(_));
+        removes |= removed;
+        if removed || new {
+            slots.insert(slot(content_type, key));
+        }
+    }
     let slots: Vec<_> = slots.into_iter().collect();
     let mut marks = HashMap::new();
     let mut rest = slots.as_slice();
@@ -208,7 +95,7 @@ async fn marks_of_new(
         let (some, others) = rest.split_at_checked(size).unwrap_or((rest, &[]));
         rest = others;
         let values = some.iter().map(|slot| Value::UInt(*slot)).collect();
-        for row in connection.rows(&engine.statements.marks(size), values).await? {
+        for row in connection.rows(&engine.statements.lock_marks(size, removes), values).await? {
             marks.extend(mark(row)?);
         }
     }

@@ -99,8 +99,8 @@ impl Changes {
             connection.run(&statements.remove_all_tags(), values.into()).await?;
         }
         send(connection, self.lost_tags, |size| statements.remove_tags(size)).await?;
-        send_rows(engine, connection, self.inserts, |size| statements.insert(size)).await?;
-        send_rows(engine, connection, self.replacements, |size| statements.replace(size)).await?;
+        send_rows(connection, engine.packet, self.inserts, |size| statements.insert(size)).await?;
+        send_rows(connection, engine.packet, self.replacements, |size| statements.replace(size)).await?;
         for values in self.touches {
             connection.run(&statements.touch(), values).await?;
         }
@@ -128,16 +128,16 @@ async fn send<const N: usize>(
 }
 
 /// Sends rows with payloads, as many at a time as a packet of the server holds.
-async fn send_rows(
-    engine: &Mysql,
+pub(super) async fn send_rows(
     connection: &mut Lent,
+    packet: usize,
     rows: Vec<Vec<Value>>,
     statement: impl Fn(usize) -> String,
 ) -> Result<(), Fault> {
     let (mut group, mut bytes) = (Vec::new(), 0);
     for row in rows {
         let size: usize = row.iter().map(value_size).sum();
-        if !group.is_empty() && (bytes + size > engine.packet || group.len() >= LARGEST) {
+        if !group.is_empty() && (bytes + size > packet || group.len() >= LARGEST) {
             send_group(connection, std::mem::take(&mut group), &statement).await?;
             bytes = 0;
         }

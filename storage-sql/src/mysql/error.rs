@@ -49,6 +49,10 @@ impl From<Error> for Fault {
     fn from(cause: Error) -> Self {
         match cause {
             Error::Server(error) => server_fault(&error),
+            Error::Io(IoError::Io(cause)) if is_about_tls(&cause) => {
+                let error = failure(ErrorKind::Config, "the two ends do not agree on TLS");
+                error.with_source(cause).into()
+            }
             Error::Io(IoError::Io(cause)) => {
                 Self::new(io_error(&cause).with_source(cause), Advice::Reconnect)
             }
@@ -56,7 +60,7 @@ impl From<Error> for Fault {
                 let error = failure(ErrorKind::Config, "the two ends do not agree on TLS");
                 error.with_source(cause).into()
             }
-            Error::Driver(cause) => driver_fault(cause),
+            Error::Driver(cause) => driver_fault(&cause),
             Error::Url(_) => {
                 failure(ErrorKind::Config, "url has a setting that the driver does not take").into()
             }
@@ -68,6 +72,10 @@ impl From<Error> for Fault {
     }
 }
 
+fn is_about_tls(cause: &io::Error) -> bool {
+    cause.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some()
+}
+
 fn io_error(cause: &io::Error) -> StorageError {
     let message = match cause.kind() {
         io::ErrorKind::ConnectionRefused => "the server cannot be reached: nobody listens there",
@@ -77,8 +85,8 @@ fn io_error(cause: &io::Error) -> StorageError {
     failure(ErrorKind::Unavailable, message)
 }
 
-fn driver_fault(cause: DriverError) -> Fault {
-    let (kind, message, advice) = match &cause {
+fn driver_fault(cause: &DriverError) -> Fault {
+    let (kind, message, advice) = match cause {
         DriverError::ConnectionClosed | DriverError::PoolDisconnected => {
             (ErrorKind::Unavailable, "the connection to the server is lost", Advice::Reconnect)
         }

@@ -4,12 +4,16 @@ mod apply;
 mod changes;
 mod cleaning;
 mod error;
+mod plain;
+#[cfg(test)]
+mod plans;
 mod pool;
 mod read;
 mod row;
 mod schema;
 mod search;
 mod statements;
+mod tables;
 mod tls;
 
 use std::{sync::Arc, time::Duration};
@@ -17,18 +21,21 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use mysql_async::Value;
 use storage_core::{
-    Capabilities, CompiledQuery, ErrorKind, Health, ItemKey, Result, SearchPage, Secret, StorageItem, Usage,
-    VerifyReport,
+    Capabilities, CleanupReport, CompiledQuery, ErrorKind, Health, ItemKey, Result, SearchPage, Secret,
+    StorageItem, Timestamp, Usage, VerifyReport,
 };
 use tokio::time::Instant;
 
 use self::{
+    error::Fault,
+    plain::PlainMysql,
     pool::{Connector, Lent, Pool, Session},
     row::Columns,
     statements::{LARGEST, Statements},
+    tables::Tables,
 };
 use crate::{
-    config::SqlConfig,
+    config::{Schema, SqlConfig},
     engine::{Engine, Moment, Swept, Write, Written},
     error::failure,
 };
@@ -40,7 +47,15 @@ const MOST_WRITERS: usize = 4;
 
 /// Connects to the database at `url` and opens the store in it.
 pub(crate) async fn open(config: &SqlConfig, url: &Secret, create: bool) -> Result<Arc<dyn Engine>> {
-    Ok(Arc::new(Mysql::open(config, url, create).await.map_err(|error| error.with_provider(NAME))?))
+    let opened = match config.schema {
+        Schema::Full => {
+            Mysql::open(config, url, create).await.map(|engine| Arc::new(engine) as Arc<dyn Engine>)
+        }
+        Schema::Plain => {
+            PlainMysql::open(config, url).await.map(|engine| Arc::new(engine) as Arc<dyn Engine>)
+        }
+    };
+    opened.map_err(|error| error.with_provider(NAME))
 }
 
 const NAME: &str = "mysql";
@@ -63,19 +78,23 @@ impl Mysql {
         let table = config.table()?;
         let server = Server::ask(&pool, config).await?;
         schema::prepare(&pool, &table, create).await?;
-        let room = server.max_packet.saturating_sub(OVERHEAD);
         Ok(Self {
             pool,
             statements: Statements::new(&table, server.skips_locked),
             capabilities: Capabilities::default()
                 .durable(true)
                 .shared(true)
-                .max_payload(config.max_payload.min(room)),
-            writers: usize::from(config.pool_size / 2).clamp(1, MOST_WRITERS),
-            packet: usize::try_from(room).unwrap_or(usize::MAX),
+                .max_payload(config.max_payload.min(server.room())),
+            writers: writers(config),
+            packet: server.packet(),
             operation_timeout: config.operation_timeout,
         })
     }
+}
+
+/// How many batches are under way at once.
+fn writers(config: &SqlConfig) -> usize {
+    usize::from(config.pool_size / 2).clamp(1, MOST_WRITERS)
 }
 
 fn connect(config: &SqlConfig, url: &Secret) -> Result<Pool> {
@@ -108,6 +127,41 @@ impl Server {
         let oldest = if connection.is_mariadb() { (10, 6, 0) } else { (8, 0, 1) };
         Ok(Self { max_packet, skips_locked: connection.version() >= oldest })
     }
+
+    /// Largest payload that fits into a packet beside the rest of its row.
+    const fn room(&self) -> u64 {
+        self.max_packet.saturating_sub(OVERHEAD)
+    }
+
+    /// Most bytes of rows in one statement.
+    fn packet(&self) -> usize {
+        usize::try_from(self.room()).unwrap_or(usize::MAX)
+    }
+}
+
+#[async_trait]
+impl Tables for Mysql {
+    fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    async fn change(
+        &self,
+        connection: &mut Lent,
+        writes: &[Arc<Write>],
+        now: Timestamp,
+    ) -> Result<(Vec<Result<Written>>, bool), Fault> {
+        apply::change(self, connection, writes, now).await
+    }
+
+    async fn sweep(
+        &self,
+        connection: &mut Lent,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<CleanupReport, Fault> {
+        cleaning::sweep(self, connection, now, limit).await
+    }
 }
 
 #[async_trait]
@@ -133,7 +187,7 @@ impl Engine for Mysql {
     }
 
     async fn apply(&self, writes: Vec<Arc<Write>>, at: Moment) -> Vec<Result<Written>> {
-        apply::apply(self, &writes, at).await
+        tables::apply(self, &writes, at).await
     }
 
     async fn load(&self, key: ItemKey<'_>, at: Moment) -> Result<Option<StorageItem>> {
@@ -157,7 +211,7 @@ impl Engine for Mysql {
     }
 
     async fn cleanup_step(&self, at: Moment, limit: usize) -> Result<Swept> {
-        cleaning::step(self, at, limit).await
+        tables::cleanup_step(self, at, limit).await
     }
 
     async fn verify(&self) -> Result<VerifyReport> {

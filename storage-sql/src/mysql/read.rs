@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     Mysql,
-    error::{Advice, Fault},
+    error::Fault,
     pool::Lent,
     row::{Columns, item},
     statements::{sizes, text},
@@ -21,48 +21,10 @@ use crate::{
     row::micros,
 };
 
-/// How often something is read whose connection is lost.
-const MOST_LOSSES: u32 = 3;
-
 impl Mysql {
-    /// Reads on a connection, and once more on another one where that is lost: reading changes nothing.
-    pub(super) async fn reading<T, F: Future<Output = Result<T, Fault>>>(
-        &self,
-        deadline: Instant,
-        read: impl Fn(Lent) -> F,
-    ) -> Result<T> {
-        let mut losses = 0;
-        loop {
-            let connection = self.pool.lend(deadline).await?;
-            match read(connection).await {
-                Err(fault) if fault.advice != Advice::GiveUp && losses < MOST_LOSSES => {
-                    losses += 1;
-                    if fault.advice == Advice::Reconnect {
-                        self.pool.forget_idle();
-                    }
-                }
-                answer => return answer.map_err(Into::into),
-            }
-        }
-    }
-
-    /// The rows that one statement answers.
-    async fn rows(
-        &self,
-        deadline: Instant,
-        statement: &str,
-        values: impl Fn() -> Vec<Value>,
-    ) -> Result<Vec<Row>> {
-        self.reading(deadline, |mut connection: Lent| {
-            let values = values();
-            async move { connection.rows(statement, values).await }
-        })
-        .await
-    }
-
     pub(super) async fn load_item(&self, key: ItemKey<'_>, at: Moment) -> Result<Option<StorageItem>> {
         let values = || vec![text(key.key()), text(key.content_type())];
-        let rows = self.rows(at.deadline, &self.statements.load, values).await?;
+        let rows = self.pool.rows(at.deadline, &self.statements.load, values).await?;
         let found = rows.into_iter().next().map(item).transpose()?;
         Ok(found.filter(|item| item.metadata.is_live(at.now)))
     }
@@ -73,7 +35,7 @@ impl Mysql {
         at: Moment,
     ) -> Vec<Result<Option<StorageItem>>> {
         let read = |mut connection: Lent| async move { self.found(&mut connection, keys).await };
-        match self.reading(at.deadline, read).await {
+        match self.pool.reading(at.deadline, read).await {
             Ok(found) => keys.iter().map(|key| answer(&found, *key, at.now)).collect(),
             Err(error) => keys.iter().map(|_| Err(copy(&error))).collect(),
         }
@@ -98,7 +60,7 @@ impl Mysql {
     pub(super) async fn usage_now(&self, at: Moment) -> Result<Usage> {
         let values = || vec![Value::Int(micros(at.now))];
         let mut usage = Usage::default();
-        for row in self.rows(at.deadline, &self.statements.usage, values).await? {
+        for row in self.pool.rows(at.deadline, &self.statements.usage, values).await? {
             let mut columns = Columns::new(row);
             let content_type = columns.text()?;
             let (items, bytes) = (columns.integer()?.cast_unsigned(), columns.integer()?.cast_unsigned());
@@ -114,7 +76,7 @@ impl Mysql {
         loop {
             let (statement, values) = self.statements.next_rows(behind.as_ref());
             let deadline = Instant::now() + self.operation_timeout;
-            let rows = self.rows(deadline, &statement, || values.clone()).await?;
+            let rows = self.pool.rows(deadline, &statement, || values.clone()).await?;
             let Some(last) = rows.last() else { break };
             behind = Some(raw_identity(last)?);
             for row in rows {
@@ -135,7 +97,7 @@ impl Mysql {
     async fn orphans(&self) -> Result<Vec<Damaged>> {
         let statement = self.statements.orphans();
         let deadline = Instant::now() + self.operation_timeout;
-        let rows = self.rows(deadline, &statement, Vec::new).await?;
+        let rows = self.pool.rows(deadline, &statement, Vec::new).await?;
         rows.into_iter()
             .map(|row| {
                 let mut columns = Columns::new(row);

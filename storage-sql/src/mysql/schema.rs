@@ -19,8 +19,8 @@ use crate::{error::failure, identifier::TableName};
 const FORMAT: i64 = 1;
 /// The format while the tables are being created.
 const UNFINISHED: i64 = 0;
-/// How many marks remember the versions of what was deleted.
-pub(super) const MARKS: u64 = 64;
+/// How many marks remember the versions of what was deleted: so many that two batches seldom meet at one.
+pub(super) const MARKS: u64 = 1_024;
 /// Longest time that creating the tables may take, beside the wait for another program that creates them.
 pub(super) const CREATING: Duration = Duration::from_secs(60);
 

@@ -40,7 +40,7 @@ pub(super) async fn page(engine: &Mysql, query: &CompiledQuery, at: Moment) -> R
             exact_page(engine, &mut connection, query, plan, at).await
         }
     };
-    engine.reading(at.deadline, read).await
+    engine.pool.reading(at.deadline, read).await
 }
 
 /// How many items match.
@@ -53,7 +53,7 @@ pub(super) async fn count(engine: &Mysql, query: &CompiledQuery, at: Moment) -> 
             exact_count(engine, &mut connection, plan, at).await
         }
     };
-    engine.reading(at.deadline, read).await
+    engine.pool.reading(at.deadline, read).await
 }
 
 async fn exact_count(

@@ -60,8 +60,14 @@ impl Statements {
         format!("SELECT {COLUMNS} FROM {items} i FORCE INDEX (PRIMARY) WHERE {any} FOR UPDATE")
     }
 
-    pub(super) fn marks(&self, slots: usize) -> String {
-        format!("SELECT slot, mark FROM {} WHERE slot IN ({})", self.marks, list("?", slots))
+    /// Reads marks and keeps others from raising them, or from reading them too if `alone`.
+    pub(super) fn lock_marks(&self, slots: usize, alone: bool) -> String {
+        let lock = if alone { "FOR UPDATE" } else { "LOCK IN SHARE MODE" };
+        let Self { marks, .. } = self;
+        format!(
+            "SELECT slot, mark FROM {marks} FORCE INDEX (PRIMARY) WHERE slot IN ({}) ORDER BY slot {lock}",
+            list("?", slots)
+        )
     }
 
     pub(super) fn raise_marks(&self, slots: usize) -> String {
@@ -156,7 +162,8 @@ fn any_identity(alias: &str, identities: usize) -> String {
     vec![format!("({alias}`key` = ? AND {alias}content_type = ?)"); identities].join(" OR ")
 }
 
-fn list(element: &str, count: usize) -> String {
+/// The same text so many times, separated by commas.
+pub(super) fn list(element: &str, count: usize) -> String {
     vec![element; count].join(", ")
 }
 

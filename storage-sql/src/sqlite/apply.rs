@@ -1,127 +1,37 @@
-//! Applying a batch of writes: one transaction, one sync, one answer for each write.
+//! What writes do to the tables of the full schema.
 
-use std::sync::Arc;
-
-use rusqlite::{CachedStatement, Connection, Params, Transaction, TransactionBehavior};
-use storage_core::{
-    ErrorKind, ItemKey, Result, StorageError, StorageMetadata, Tags, Timestamp, next_version,
-};
+use rusqlite::{Connection, Params};
+use storage_core::{ErrorKind, ItemKey, Result, StorageMetadata, Tags, Timestamp, next_version};
 
 use super::{
-    error::{is_failed_sync, sqlite_error},
+    error::sqlite_error,
     read::Head,
     schema,
     statements::Statements,
+    tables::{self, Refused, Tables, run},
 };
 use crate::{
     engine::{Delete, Save, Stamp, Swept, Touch, Write, Written},
-    error::{copy, failure},
+    error::failure,
     row::{content_checksum, micros, row_checksum, stored_version},
 };
 
 const WHAT: &str = "the write failed";
 
-/// Why a transaction was not committed.
-#[derive(Debug)]
-pub(super) enum Failed {
-    /// Nothing was changed.
-    Nothing(StorageError),
-    /// The disk did not say whether it has the change.
-    Unknown(StorageError),
-}
-
-/// Applies the writes in one transaction. If one of them fails for a reason of its own, each is tried alone, so that the
-/// others do not suffer for it. The last part says whether the disk failed.
-pub(super) fn apply(
-    connection: &mut Connection,
-    statements: &Statements,
-    writes: &[Arc<Write>],
-    now: Timestamp,
-) -> (Vec<Result<Written>>, bool) {
-    match in_one_transaction(connection, statements, writes, now) {
-        Ok(answers) => (answers, false),
-        Err(Failed::Nothing(error)) if writes.len() == 1 || concerns_all(&error) => {
-            (all(writes, &error), false)
-        }
-        Err(Failed::Nothing(_)) => {
-            let mut answers = Vec::with_capacity(writes.len());
-            for write in writes {
-                let (answer, disk_failed) = apply(connection, statements, std::slice::from_ref(write), now);
-                answers.extend(answer);
-                if disk_failed {
-                    let error = failure(ErrorKind::ReadOnly, super::error::POISONED);
-                    answers.extend(all(writes.get(answers.len()..).unwrap_or_default(), &error));
-                    return (answers, true);
-                }
-            }
-            (answers, false)
-        }
-        Err(Failed::Unknown(error)) => (all(writes, &error), true),
+impl Tables for Statements {
+    fn batch<'t>(
+        &'t self,
+        transaction: &'t Connection,
+        now: Timestamp,
+    ) -> Result<Box<dyn tables::Batch + 't>> {
+        let mark = schema::mark(transaction, self)?;
+        Ok(Box::new(Batch { transaction, statements: self, now, mark, raised: false }))
     }
-}
 
-/// Whether a failure is not that of one write: trying each alone would only take as many times as long.
-fn concerns_all(error: &StorageError) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unavailable | ErrorKind::ReadOnly | ErrorKind::Config | ErrorKind::Timeout
-    )
-}
-
-fn all(writes: &[Arc<Write>], error: &StorageError) -> Vec<Result<Written>> {
-    writes.iter().map(|_| Err(copy(error))).collect()
-}
-
-fn in_one_transaction(
-    connection: &mut Connection,
-    statements: &Statements,
-    writes: &[Arc<Write>],
-    now: Timestamp,
-) -> Result<Vec<Result<Written>>, Failed> {
-    let transaction = begin(connection)?;
-    let mark = schema::mark(&transaction, statements).map_err(Failed::Nothing)?;
-    let mut batch = Batch { transaction: &transaction, statements, now, mark };
-    let mut answers = Vec::with_capacity(writes.len());
-    for write in writes {
-        match batch.write(write) {
-            Ok(written) => answers.push(Ok(written)),
-            // Refused before anything was changed: the answer of this write alone.
-            Err(Refused::Unchanged(error)) => answers.push(Err(error)),
-            Err(Refused::Halfway(error)) => return Err(Failed::Nothing(error)),
-        }
+    fn sweep(&self, transaction: &Connection, now: Timestamp, limit: usize) -> Result<Swept> {
+        // A version is never given again although its item is gone: the mark of the store is above it.
+        Batch { transaction, statements: self, now, mark: 0, raised: false }.sweep(limit)
     }
-    let raised = batch.mark;
-    if raised != mark {
-        let stored = stored_version(raised);
-        run(&transaction, &statements.raise_mark, (stored, schema::seal(stored))).map_err(Failed::Nothing)?;
-    }
-    commit(transaction)?;
-    Ok(answers)
-}
-
-/// Begins a transaction that writes, waiting for others that do.
-pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Failed> {
-    let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
-    begun.map_err(|cause| Failed::Nothing(sqlite_error(WHAT, cause)))
-}
-
-pub(super) fn commit(transaction: Transaction<'_>) -> Result<(), Failed> {
-    transaction.commit().map_err(|cause| {
-        if is_failed_sync(&cause) {
-            let message = "the disk failed while the write was made durable";
-            Failed::Unknown(failure(ErrorKind::OutcomeUnknown, message).with_source(cause))
-        } else {
-            Failed::Nothing(sqlite_error(WHAT, cause))
-        }
-    })
-}
-
-/// Why a write was not applied.
-#[derive(Debug)]
-enum Refused {
-    Unchanged(StorageError),
-    /// Some of its rows may be changed: the transaction must go.
-    Halfway(StorageError),
 }
 
 /// A batch under way.
@@ -131,15 +41,32 @@ struct Batch<'t> {
     now: Timestamp,
     /// The highest version given so far.
     mark: u64,
+    /// Whether this batch has raised the mark.
+    raised: bool,
 }
 
-impl Batch<'_> {
+impl tables::Batch for Batch<'_> {
     fn write(&mut self, write: &Write) -> Result<Written, Refused> {
         match write {
             Write::Save(save) => self.save(save),
             Write::Delete(delete) => self.delete(delete),
             Write::Touch(touch) => self.touch(touch),
         }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        if !self.raised {
+            return Ok(());
+        }
+        let mark = stored_version(self.mark);
+        self.run(&self.statements.raise_mark, (mark, schema::seal(mark)))
+    }
+}
+
+impl Batch<'_> {
+    fn raise(&mut self, version: u64) {
+        self.mark = version;
+        self.raised = true;
     }
 
     fn save(&mut self, save: &Save) -> Result<Written, Refused> {
@@ -162,7 +89,7 @@ impl Batch<'_> {
             size: save.data.len() as u64,
         };
         self.store(key, old.as_ref(), &metadata, &save.data).map_err(Refused::Halfway)?;
-        self.mark = version;
+        self.raise(version);
         let StorageMetadata { id, updated_at, .. } = metadata;
         Ok(Written::Saved(Stamp { id, created_at, updated_at, version }))
     }
@@ -252,7 +179,7 @@ impl Batch<'_> {
             seal,
         );
         self.run(&self.statements.touch, row).map_err(Refused::Halfway)?;
-        self.mark = version;
+        self.raise(version);
         Ok(Written::Touched(Some(metadata)))
     }
 
@@ -272,30 +199,8 @@ impl Batch<'_> {
     }
 
     fn run(&self, sql: &str, parameters: impl Params) -> Result<()> {
-        run(self.transaction, sql, parameters)
+        run(self.transaction, sql, parameters).map(drop)
     }
-}
-
-fn run(connection: &Connection, sql: &str, parameters: impl Params) -> Result<()> {
-    let done = connection
-        .prepare_cached(sql)
-        .and_then(|mut statement: CachedStatement<'_>| statement.execute(parameters));
-    done.map(drop).map_err(|cause| sqlite_error(WHAT, cause))
-}
-
-/// Removes at most `limit` expired items.
-pub(super) fn sweep(
-    connection: &mut Connection,
-    statements: &Statements,
-    now: Timestamp,
-    limit: usize,
-) -> Result<Swept, Failed> {
-    let transaction = begin(connection)?;
-    // A version is never given again although its item is gone: the mark of the store is above it.
-    let batch = Batch { transaction: &transaction, statements, now, mark: 0 };
-    let swept = batch.sweep(limit).map_err(Failed::Nothing)?;
-    commit(transaction)?;
-    Ok(swept)
 }
 
 impl Batch<'_> {

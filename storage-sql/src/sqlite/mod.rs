@@ -4,6 +4,7 @@ mod access;
 mod apply;
 mod connection;
 mod error;
+mod plain;
 #[cfg(test)]
 mod plans;
 mod pool;
@@ -13,6 +14,7 @@ mod schema;
 mod search;
 mod sql;
 mod statements;
+mod tables;
 mod thread;
 mod verify;
 
@@ -27,7 +29,8 @@ use storage_core::{
 use tokio::sync::oneshot;
 
 use self::{
-    pool::Pool,
+    plain::PlainSqlite,
+    pool::{Pool, Reader},
     read::Found,
     statements::Statements,
     thread::{Job, WriterThread},
@@ -49,11 +52,11 @@ const CHECKED_AT_OPENING: u64 = 8 << 20;
 /// Opens the store in the file at `path`.
 pub(crate) async fn open(config: &SqlConfig, path: &Path, create: bool) -> Result<Arc<dyn Engine>> {
     let (config, path) = (config.clone(), path.to_owned());
-    let opened = tokio::task::spawn_blocking(move || match config.schema {
-        Schema::Full => {
-            Sqlite::open(&config, &path, create).map(|engine| Arc::new(engine) as Arc<dyn Engine>)
-        }
-        Schema::Plain => Err(failure(ErrorKind::Unsupported, "plain tables are not supported yet")),
+    let opened = tokio::task::spawn_blocking(move || -> Result<Arc<dyn Engine>> {
+        Ok(match config.schema {
+            Schema::Full => Arc::new(Sqlite::open(&config, &path, create)?),
+            Schema::Plain => Arc::new(PlainSqlite::open(&config, &path)?),
+        })
     });
     let opened = opened
         .await
@@ -77,8 +80,12 @@ impl Sqlite {
         let mut connection = connection::open(path, create, config.lock_timeout)?;
         check_small_file(&connection, path)?;
         schema::prepare(&mut connection, &table, &statements, create)?;
-        let writer =
-            WriterThread::start(connection, path.to_owned(), Arc::clone(&statements), config.lock_timeout)?;
+        let writer = WriterThread::start(
+            connection,
+            path.to_owned(),
+            Arc::<Statements>::clone(&statements),
+            config.lock_timeout,
+        )?;
         Ok(Self {
             statements,
             writer: Arc::new(writer),
@@ -143,6 +150,44 @@ fn load(
     }
 }
 
+/// Has the writer's thread apply a batch.
+async fn apply_on(writer: &WriterThread, writes: Vec<Arc<Write>>, at: Moment) -> Vec<Result<Written>> {
+    let length = writes.len();
+    let all = |error: &storage_core::StorageError| (0..length).map(|_| Err(copy(error))).collect();
+    let (answer, answers) = oneshot::channel();
+    if let Err(error) = writer.send(Job::Apply { writes, at, answer }) {
+        return all(&error);
+    }
+    match answers.await {
+        Ok(answers) => answers,
+        Err(_) => all(&no_answer()),
+    }
+}
+
+/// Has the writer's thread remove expired items.
+async fn sweep_on(writer: &WriterThread, limit: usize, at: Moment) -> Result<Swept> {
+    let (answer, swept) = oneshot::channel();
+    writer.send(Job::Sweep { limit, at, answer })?;
+    swept.await.unwrap_or_else(|_| Err(no_answer()))
+}
+
+fn no_answer() -> storage_core::StorageError {
+    failure(ErrorKind::OutcomeUnknown, "the writer's thread ended without an answer")
+}
+
+/// A connection for a read that has no deadline; the wait for it has a bound.
+async fn patient_reader(readers: &Arc<Pool>) -> Result<Reader> {
+    readers.take(tokio::time::Instant::now() + Duration::from_secs(60)).await
+}
+
+async fn close(readers: &Pool, writer: &Arc<WriterThread>) -> Result<()> {
+    readers.close();
+    let writer = Arc::clone(writer);
+    // The last connection brings the log into the file, which may take a moment.
+    let joined = tokio::task::spawn_blocking(move || writer.join()).await;
+    joined.unwrap_or_else(|cause| Err(failure(ErrorKind::Internal, "closing panicked").with_source(cause)))
+}
+
 #[async_trait]
 impl Engine for Sqlite {
     fn name(&self) -> &'static str {
@@ -166,16 +211,7 @@ impl Engine for Sqlite {
     }
 
     async fn apply(&self, writes: Vec<Arc<Write>>, at: Moment) -> Vec<Result<Written>> {
-        let length = writes.len();
-        let all = |error: &storage_core::StorageError| (0..length).map(|_| Err(copy(error))).collect();
-        let (answer, answers) = oneshot::channel();
-        if let Err(error) = self.writer.send(Job::Apply { writes, at, answer }) {
-            return all(&error);
-        }
-        match answers.await {
-            Ok(answers) => answers,
-            Err(_) => all(&failure(ErrorKind::OutcomeUnknown, "the writer's thread ended without an answer")),
-        }
+        apply_on(&self.writer, writes, at).await
     }
 
     async fn load(&self, key: ItemKey<'_>, at: Moment) -> Result<Option<StorageItem>> {
@@ -214,17 +250,11 @@ impl Engine for Sqlite {
     }
 
     async fn cleanup_step(&self, at: Moment, limit: usize) -> Result<Swept> {
-        let (answer, swept) = oneshot::channel();
-        self.writer.send(Job::Sweep { limit, at, answer })?;
-        swept.await.unwrap_or_else(|_| {
-            Err(failure(ErrorKind::OutcomeUnknown, "the writer's thread ended without an answer"))
-        })
+        sweep_on(&self.writer, limit, at).await
     }
 
     async fn verify(&self) -> Result<VerifyReport> {
-        // The wait for a connection has a bound, the reading itself has none.
-        let patience = tokio::time::Instant::now() + Duration::from_secs(60);
-        let reader = self.readers.take(patience).await?;
+        let reader = patient_reader(&self.readers).await?;
         let statements = Arc::clone(&self.statements);
         reader.read_long(None, move |connection| verify::verify(connection, &statements)).await
     }
@@ -239,11 +269,6 @@ impl Engine for Sqlite {
     }
 
     async fn close(&self) -> Result<()> {
-        self.readers.close();
-        let writer = Arc::clone(&self.writer);
-        // The last connection brings the log into the file, which may take a moment.
-        let joined = tokio::task::spawn_blocking(move || writer.join()).await;
-        joined
-            .unwrap_or_else(|cause| Err(failure(ErrorKind::Internal, "closing panicked").with_source(cause)))
+        close(&self.readers, &self.writer).await
     }
 }

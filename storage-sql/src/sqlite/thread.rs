@@ -17,10 +17,9 @@ use storage_core::{ErrorKind, Result};
 use tokio::sync::oneshot;
 
 use super::{
-    apply::{self, Failed},
     error::{FULL, POISONED, is_failed_sync, sqlite_error},
     room::{free_bytes, log_bytes},
-    statements::Statements,
+    tables::{self, Failed, Tables},
 };
 use crate::{
     engine::{Moment, Swept, Write, Written},
@@ -57,7 +56,7 @@ impl WriterThread {
     pub(super) fn start(
         mut connection: Connection,
         file: PathBuf,
-        statements: Arc<Statements>,
+        tables: Arc<dyn Tables>,
         lock_timeout: Duration,
     ) -> Result<Self> {
         let pages = Arc::new(AtomicI32::new(0));
@@ -71,8 +70,7 @@ impl WriterThread {
             .map_err(|cause| sqlite_error("the writer cannot be started", cause))?;
         let (jobs, waiting) = mpsc::channel();
         let poisoned = Arc::new(AtomicBool::new(false));
-        let state =
-            State { connection, file, statements, lock_timeout, pages, poisoned: Arc::clone(&poisoned) };
+        let state = State { connection, file, tables, lock_timeout, pages, poisoned: Arc::clone(&poisoned) };
         let thread =
             thread::Builder::new().name("storage-sql sqlite".into()).spawn(move || state.run(&waiting));
         let thread = thread.map_err(|cause| {
@@ -111,7 +109,7 @@ impl WriterThread {
 struct State {
     connection: Connection,
     file: PathBuf,
-    statements: Arc<Statements>,
+    tables: Arc<dyn Tables>,
     lock_timeout: Duration,
     /// Pages in the write-ahead log after the last commit.
     pages: Arc<AtomicI32>,
@@ -155,12 +153,12 @@ impl State {
             return Vec::new();
         }
         let (mut answers, mut disk_failed) =
-            apply::apply(&mut self.connection, &self.statements, writes, at.now);
+            tables::apply(&mut self.connection, &*self.tables, writes, at.now);
         for (answer, write) in answers.iter_mut().zip(writes) {
             let full = answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Full);
             if full && !matches!(**write, Write::Save(_)) && self.bring_in() {
                 let alone = std::slice::from_ref(write);
-                let (again, failed) = apply::apply(&mut self.connection, &self.statements, alone, at.now);
+                let (again, failed) = tables::apply(&mut self.connection, &*self.tables, alone, at.now);
                 disk_failed |= failed;
                 *answer = again.into_iter().next().unwrap_or_else(|| Err(failure(ErrorKind::Full, FULL)));
             }
@@ -208,7 +206,7 @@ impl State {
     }
 
     fn sweep_now(&mut self, limit: usize, at: Moment) -> Result<Swept> {
-        apply::sweep(&mut self.connection, &self.statements, at.now, limit).map_err(|failed| match failed {
+        tables::sweep(&mut self.connection, &*self.tables, at.now, limit).map_err(|failed| match failed {
             Failed::Nothing(error) => error,
             Failed::Unknown(error) => {
                 self.poison(true);

@@ -23,7 +23,7 @@ async fn each_refusal_of_a_server_has_its_kind() {
     let server = Server::start().unwrap();
     let at = |url: &str| support::mysql::at(url, "refused");
     assert_eq!(refused(at(&server.url_as("storage", "wrong-password"))).await, ErrorKind::Unauthenticated);
-    assert_eq!(refused(at(&server.url().replace("/storage", "/nothing"))).await, ErrorKind::PermissionDenied);
+    assert_eq!(refused(at(&format!("{}_not", server.url()))).await, ErrorKind::PermissionDenied);
     assert_eq!(refused(at(&format!("mysql://u:p@{}", server.address()))).await, ErrorKind::Config);
     assert_eq!(refused(at("mysql://u:p@127.0.0.1:1/d")).await, ErrorKind::Unavailable);
     server.execute("CREATE USER reader IDENTIFIED BY 'pw'; GRANT SELECT ON storage.* TO reader");
@@ -52,20 +52,20 @@ async fn each_refusal_of_a_server_has_its_kind() {
 #[tokio::test]
 async fn tables_that_are_no_store_of_this_version_are_left_alone() {
     let server = Server::start().unwrap();
-    let config = support::mysql::on(&server, "foreign");
+    let config = support::mysql::on(&server, "other");
     let missing = SqlProvider::builder(config.clone()).create(false).connect().await.unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
-    server.execute("CREATE TABLE foreign_items (a INT)");
-    assert_eq!(refused(support::mysql::on(&server, "foreign_items")).await, ErrorKind::Config);
+    server.execute("CREATE TABLE stranger (a INT)");
+    assert_eq!(refused(support::mysql::on(&server, "stranger")).await, ErrorKind::Config);
 
     open(config.clone()).await.close().await.unwrap();
-    server.execute("UPDATE foreign_format SET format = 99");
+    server.execute("UPDATE other_format SET format = 99");
     let newer = SqlProvider::connect(config.clone()).await.unwrap_err();
     assert_eq!(newer.kind(), ErrorKind::Config);
     assert!(newer.message().contains("99"), "{newer}");
 
     // A program that was stopped in the middle of creating the tables leaves this behind.
-    server.execute("UPDATE foreign_format SET format = 0; DROP TABLE foreign_marks");
+    server.execute("UPDATE other_format SET format = 0; DROP TABLE other_marks");
     let store = open(config).await;
     save(&store, "a", "data").await.unwrap();
     store.close().await.unwrap();

@@ -54,6 +54,25 @@ pub(in crate::conformance) async fn what_is_lacking_is_said(fixture: &Fixture, n
             refused(store.count(&StorageQuery::new()).await, ErrorKind::Unsupported);
             refused(store.usage().await, ErrorKind::Unsupported);
         }
+        Need::metadata => {
+            let other = request("k", "new").encoding(crate::Encoding::new("x-another").unwrap());
+            refused(store.save(other).await, ErrorKind::Unsupported);
+            let other = crate::SaveRequest::new(typed("another", "k"), "new");
+            refused(store.save(other).await, ErrorKind::Unsupported);
+            assert_eq!(load(&store, typed("another", "k")).await, None);
+            if store.info().capabilities.search {
+                let now = fixture.now();
+                for query in [
+                    StorageQuery::new().order(crate::Order::CREATED),
+                    StorageQuery::new().order(crate::Order::UPDATED.descending()),
+                    StorageQuery::new().created_after(now),
+                    StorageQuery::new().updated_before(now),
+                    StorageQuery::new().expires_after(now),
+                ] {
+                    refused(store.search(&query).await, ErrorKind::Unsupported);
+                }
+            }
+        }
         Need::durable => {
             // A shared server may well outlive the client that says nothing of durability.
             if !store.info().capabilities.shared {
