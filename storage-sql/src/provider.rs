@@ -87,7 +87,7 @@ impl SqlBuilder {
 
 /// Opens the engine that the URL names.
 #[cfg_attr(
-    not(any(feature = "postgres", feature = "sqlite", feature = "mysql")),
+    not(all(feature = "postgres", feature = "sqlite", feature = "mysql")),
     allow(clippy::unused_async, unused_variables, reason = "without an engine there is nothing to wait for")
 )]
 async fn open(config: &SqlConfig, target: Target, create: bool, now: Timestamp) -> Result<Arc<dyn Engine>> {
