@@ -41,8 +41,8 @@ impl Texts {
     fn new() -> Self {
         Self {
             save: format!(
-                "INSERT INTO raw_items AS stored ({COLUMNS}) VALUES ($1, $2, $3, {NOW}, {NOW}, NULL,
-                 nextval('raw_items_version'), 'raw', octet_length($5), $4, 0, $5) {REPLACE}"
+                "INSERT INTO raw_items AS stored ({COLUMNS}) VALUES ($1, $2, $3::uuid, {NOW}, {NOW}, NULL,
+                 nextval('raw_items_version'), 'raw', octet_length($5::bytea), $4::jsonb, 0, $5::bytea) {REPLACE}"
             ),
             load: format!("SELECT {COLUMNS} FROM raw_items WHERE content_type = $1 AND key = $2"),
             save_many: format!(
