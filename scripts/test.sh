@@ -54,6 +54,8 @@ missing mkfs.ext4 && packages+=(e2fsprogs) # a disk whose power can be cut in th
 missing redis-server && packages+=(redis-server) # what the Redis provider is tested against
 missing redis-cli && packages+=(redis-tools)
 missing mariadbd && packages+=(mariadb-server) # what the MySQL engine of the SQL provider is tested against
+# What the SQL provider is tested against; Debian keeps the server of each version off the path.
+missing postgres && ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && packages+=(postgresql)
 if [ "${#packages[@]}" -gt 0 ]; then
     if missing apt-get; then
         echo "test.sh: please install: ${packages[*]} (no apt-get here)" >&2

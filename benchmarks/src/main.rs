@@ -1,6 +1,6 @@
 //! Benches beside bare engines and rivals: one command, one table with ratios.
 //!
-//! `cargo run --release -p benchmarks -- all` measures everything; `memory`, `fs`, `redis`, `manager` and `script` (Lua 5.4;
+//! `cargo run --release -p benchmarks -- all` measures everything; `memory`, `fs`, `redis`, `postgres`, `manager` and `script` (Lua 5.4;
 //! Luau with `--no-default-features --features luau`) a part of it. Contenders take turns within each round, and the table
 //! shows medians over the rounds. Machines differ: read the ratios.
 
@@ -21,6 +21,8 @@ mod manager;
 mod maps;
 mod measure;
 mod memory;
+mod postgres;
+mod postgres_raw;
 mod redis;
 mod redis_raw;
 #[cfg(any(feature = "lua54", feature = "luau"))]
@@ -58,6 +60,7 @@ enum Part {
     Memory,
     Fs,
     Redis,
+    Postgres,
     /// Only the durable saves of `fs`.
     FsSaves,
     /// Only the warm loads of `fs`.
@@ -90,6 +93,9 @@ fn main() {
     }
     if runs(Part::Redis) {
         redis::run(&options, &mut table);
+    }
+    if runs(Part::Postgres) {
+        postgres::run(&options, &mut table);
     }
     if options.part == Part::FsSaves {
         fs::saves(&options, &mut table);

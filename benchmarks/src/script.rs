@@ -209,7 +209,7 @@ fn script(contender: Contender, verb: Verb) -> String {
 async fn run_script(vm: ScriptVm, source: &str, calls: u64) -> Duration {
     let began = Instant::now();
     match vm.run(Script::new("bench.lua", source), [calls.to_string().as_str()]).await {
-        Outcome::Finished => began.elapsed(),
+        Outcome::Finished(_) => began.elapsed(),
         Outcome::Raised(error) => panic!("{error}"),
         Outcome::Stopped(limit) => panic!("{limit}"),
     }

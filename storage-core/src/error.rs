@@ -203,6 +203,26 @@ impl StorageError {
         self
     }
 
+    /// The same error for one more caller of a call that several wait for. Its cause, which only one can hold, becomes part
+    /// of the message.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        let message = match &self.inner.source {
+            Some(cause) => format!("{} ({cause})", self.inner.message).into(),
+            None => self.inner.message.clone(),
+        };
+        let inner = Inner {
+            kind: self.inner.kind,
+            provider: self.inner.provider.clone(),
+            operation: self.inner.operation,
+            key: self.inner.key.clone(),
+            content_type: self.inner.content_type.clone(),
+            message,
+            source: None,
+        };
+        Self { inner: Box::new(inner) }
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind

@@ -7,6 +7,7 @@ mod condition;
 mod cursor;
 mod error;
 mod ext;
+mod forward;
 mod glob;
 mod item;
 mod key;
@@ -18,7 +19,6 @@ mod query;
 mod report;
 mod request;
 mod secret;
-mod shared;
 mod tags;
 mod timestamp;
 
@@ -36,6 +36,8 @@ pub use condition::Condition;
 pub use cursor::Cursor;
 pub use error::{ErrorKind, Result, Retry, StorageError};
 pub use ext::{SearchStream, StorageProviderExt};
+#[doc(hidden)]
+pub use forward::Answer;
 pub use glob::Glob;
 pub use item::{StorageItem, StorageResult};
 pub use key::ItemKey;

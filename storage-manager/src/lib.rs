@@ -1,5 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(all(feature = "lua", not(any(feature = "lua54", feature = "luau"))))]
+compile_error!(
+    "the feature `lua` needs a dialect: enable `lua54` (PUC Lua 5.4) or `luau` (Luau), and only one of them"
+);
+#[cfg(all(feature = "lua54", feature = "luau"))]
+compile_error!("a program holds one Lua interpreter: enable `lua54` or `luau`, and only one of them");
+
 mod batch;
 mod builder;
 #[cfg(feature = "config")]
@@ -7,6 +14,7 @@ pub mod config;
 mod dispatch;
 mod expiry;
 mod explain;
+pub mod layers;
 mod lifecycle;
 #[cfg(any(feature = "lua54", feature = "luau"))]
 pub mod lua;

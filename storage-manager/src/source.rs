@@ -81,6 +81,9 @@ impl Source {
             let counters = [
                 (names::OPERATIONS_TOTAL, "Storage calls that ended."),
                 (names::ERRORS_TOTAL, "Storage failures by kind; every failed item of a batch counts."),
+                (names::REJECTIONS_TOTAL, "Calls that a layer refused without asking its provider."),
+                (names::RETRIES_TOTAL, "Calls that a layer sent again."),
+                (names::CACHE_REQUESTS_TOTAL, "Loads through a near cache, by what the cache had."),
             ];
             for (name, text) in counters {
                 recorder.describe_counter(name.into(), Some(Unit::Count), text.into());
@@ -93,6 +96,7 @@ impl Source {
                 ),
                 (names::ITEMS, Unit::Count, "Live items, as of the last usage report."),
                 (names::OPERATIONS_IN_FLIGHT, Unit::Count, "Storage calls under way."),
+                (names::CIRCUIT_STATE, Unit::Count, "0: all calls pass, 1: probes pass, 2: none passes."),
             ];
             for (name, unit, text) in gauges {
                 recorder.describe_gauge(name.into(), Some(unit), text.into());

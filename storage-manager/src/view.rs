@@ -148,5 +148,6 @@ fn common(a: Capabilities, b: Capabilities) -> Capabilities {
         .conditions(a.conditions && b.conditions)
         .tags(a.tags && b.tags)
         .search(a.search && b.search)
+        .metadata(a.metadata && b.metadata)
         .max_payload(a.max_payload.min(b.max_payload))
 }

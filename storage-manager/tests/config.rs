@@ -144,7 +144,14 @@ fn every_bad_field_is_named_by_its_path() {
         ("[{name: a, kind: store.redis, url: x}]", "[0].kind:", "feature `redis`"),
         #[cfg(feature = "redis")]
         ("[{name: a, kind: store.redis, url: x}]", "[0].url:", "redis://"),
-        ("[{name: a, kind: store.sql, database: app:db}]", "[0].kind:", "cannot be used yet"),
+        #[cfg(not(feature = "sql"))]
+        ("[{name: a, kind: store.sql, database: app:db}]", "[0].kind:", "feature"),
+        #[cfg(not(feature = "sql"))]
+        ("databases: {a: 'sqlite:a'}", "databases:", "feature"),
+        #[cfg(feature = "sql")]
+        ("[{name: a, kind: store.sql, database: app:db, table_name: t}]", "[0].database:", "databases"),
+        #[cfg(feature = "sql")]
+        ("databases: {a: b}", "databases.a:", "sqlite:"),
         ("entries: [{name: a, kind: store.memory}, 3]", "entries[1]:", "must be a mapping"),
         ("entries: [{name: a, kind: store.memory, max_size: x}]", "entries[0].max_size:", "x"),
         (
@@ -305,4 +312,45 @@ entries:
     for shown in [format!("{error:?} {error}"), format!("{wrong:?}")] {
         assert!(!shown.contains("canary"), "{shown}");
     }
+}
+
+#[cfg(feature = "sqlite")]
+#[tokio::test]
+async fn a_store_in_a_plain_table_is_used_by_scripts_and_never_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = format!(
+        "namespace: app\ndatabases: {{db: 'sqlite:{}/app.db'}}\n\
+         entries: [{{name: cache, kind: store.sql, database: app:db, table_name: kv_store, cleanup_interval: 10m}}]",
+        directory.path().display()
+    );
+    let config = Config::from_yaml(&text).unwrap();
+    let manager = UnifiedStorageManager::builder().build().unwrap();
+    let stores = KeyValueStores::new(&manager, AllowAll);
+    // Neither the file nor the table is made by itself.
+    assert_eq!(config.start(&stores).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let full = text.replace("table_name: kv_store", "table_name: other, schema: full");
+    let made = Config::from_yaml(&full).unwrap().stores[0]
+        .open(storage_manager::SystemClock::shared())
+        .await
+        .unwrap();
+    made.close().await.unwrap();
+    let missing = config.start(&stores).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::Config);
+    assert!(missing.message().contains("CREATE TABLE \"kv_store\""), "{missing}");
+    let table = rusqlite::Connection::open(directory.path().join("app.db")).unwrap();
+    let ddl = "CREATE TABLE kv_store (key VARCHAR(255) PRIMARY KEY, value BLOB NOT NULL, expires_at BIGINT)";
+    table.execute_batch(ddl).unwrap();
+
+    config.start(&stores).await.unwrap();
+    let unit = stores.unit_of_work();
+    let cache = unit.acquire("app:cache").unwrap();
+    cache.set("greeting", &"hello".into(), Ttl::from_seconds(60.0).unwrap()).await.unwrap();
+    assert_eq!(cache.get("greeting").await.unwrap(), Some("hello".into()));
+    assert!(cache.has("greeting").await.unwrap());
+    assert!(!cache.has("other").await.unwrap());
+    let rows = "SELECT count(*) FROM kv_store WHERE key = 'greeting' AND expires_at > 0";
+    assert_eq!(table.query_row(rows, (), |row| row.get::<_, i64>(0)).unwrap(), 1);
+    assert!(cache.delete("greeting").await.unwrap());
+    assert_eq!(cache.get("greeting").await.unwrap(), None);
+    manager.close().await.into_result().unwrap();
 }

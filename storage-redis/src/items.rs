@@ -14,7 +14,7 @@ use crate::{
     error::failure,
     index,
     keys::Place,
-    record::{self, Damage, Head, described, time},
+    record::{self, Damage, Head, Parts, time},
     reply, scripts,
     store::Store,
     wire::{Access, Call},
@@ -163,21 +163,23 @@ impl Save {
 
     pub(crate) fn call(&self, place: &Place<'_>, store: &Store) -> Call {
         let metadata = &self.metadata;
-        let record = record::encode(place.hash, metadata, &self.data);
-        let described = described(&record).len();
-        let call = store.script(place, &scripts::SAVE).arg(&record);
+        let record = record::before_payload(place.hash, metadata, &self.data);
+        let parts = Parts::of(&record);
+        let call = store.script(place, &scripts::SAVE).arg(parts.version).arg(parts.id).arg(parts.deadline);
+        let call = call.arg(parts.rest).arg(parts.metadata).arg(&self.data);
         let call = match self.condition {
             Condition::None => call.arg(""),
             Condition::Absent => call.arg("absent"),
             Condition::Version(version) => call.arg(version.to_be_bytes()),
         };
-        // Entries by time begin with their section, the content type and a zero byte.
-        let before_time = metadata.content_type.len() + 2;
-        let mut call = call
-            .arg(store.backstop(metadata.expires_at, self.now))
-            .arg(described.to_string())
-            .arg(before_time.to_string())
-            .arg(store.flag());
+        let call = call.arg(store.backstop(metadata.expires_at, self.now));
+        let call = call.arg(parts.check).arg(parts.partial_check.to_string());
+        let call = if store.config.indexing {
+            call.arg(index::updated_section(&metadata.content_type))
+        } else {
+            call.arg("")
+        };
+        let mut call = call.arg(&metadata.key);
         index::for_each_entry(metadata, &record, store.config.indexing, |entry| {
             call.push("0");
             call.push(entry);

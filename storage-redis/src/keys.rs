@@ -84,11 +84,6 @@ impl Bucket {
         item.extend_from_slice(key);
         item
     }
-
-    /// The content type and key of an item's key in this bucket; `None` if it is none of ours.
-    pub(crate) fn name<'k>(&self, item: &'k [u8]) -> Option<ItemKey<'k>> {
-        name(item.strip_prefix(self.items.as_slice())?)
-    }
 }
 
 /// The identity that `<content type>\0<key>` stands for.
@@ -141,7 +136,8 @@ mod tests {
             for name in [&place.item, &place.bucket.mark, &place.bucket.index] {
                 assert_eq!(Slot::of(name), place.bucket.slot, "{key}");
             }
-            assert_eq!(place.bucket.name(&place.item).unwrap().key(), key);
+            let item = place.item.strip_prefix(place.bucket.items.as_slice()).unwrap();
+            assert_eq!(name(item).unwrap().key(), key);
         }
     }
 

@@ -99,16 +99,16 @@ impl RedisProvider {
     /// Makes lost indexes anew, and says how many items were put back. Indexes that are whole are left as they are.
     ///
     /// A search that answers [`ErrorKind::Corrupted`](storage_core::ErrorKind::Corrupted) and names this method has noticed
-    /// that the server evicted an index, or that someone removed it. Saves and loads may go on meanwhile. For each lost
-    /// index, all keys of its node are looked at in small steps; the operation timeout holds for each step, as the whole
-    /// takes as long as there are keys.
+    /// that the server evicted an index, or that someone removed it. Saves and loads may go on meanwhile. All keys of each
+    /// node with lost indexes are looked at once, in small steps; the operation timeout holds for each step, as the whole
+    /// takes as long as there are keys. While slots of a cluster are half moved, items on the other side are not met.
     ///
     /// # Errors
     /// As every method.
     pub async fn rebuild_index(&self) -> Result<u64> {
         let run = async {
             let _pass = self.store().gate.enter()?;
-            rebuild::rebuild(self.store()).await
+            rebuild::rebuild(self.store(), None).await.map(|rebuilt| rebuilt.items)
         };
         run.await.map_err(about("rebuild_index", None))
     }

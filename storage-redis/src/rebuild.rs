@@ -1,99 +1,138 @@
 //! Making lost indexes anew from the items.
 
-use storage_core::Result;
+use std::collections::{BTreeMap, HashMap};
+
+use redis::Value;
+use storage_core::{ErrorKind, Result};
 use tokio::time::Instant;
 
 use crate::{
-    index::{count_entries, for_each_entry},
-    items::damaged,
+    error::failure,
     keys::Bucket,
-    record::{self, HEAD},
     reply, scripts,
     store::Store,
     wire::{Access, Call},
 };
 
-/// Keys that the server looks at in one step.
+/// Keys that the server looks at in one round trip.
 const STEP: &str = "1000";
+/// Items that are put back in one round trip.
+const PORTION: usize = 128;
+/// Attempts to get through while slots move from node to node.
+const ROUNDS: usize = 16;
 
-/// Makes the index of every bucket anew that is not marked as whole, and says how many items were put back.
-///
-/// The deadline of an operation holds for each step. Writers may go on: what they save indexes itself.
-pub(crate) async fn rebuild(store: &Store) -> Result<u64> {
-    let mut restored = 0;
-    for number in store.missing_markers(store.deadline()).await? {
-        let Some(bucket) = store.layout.buckets.get(number) else { continue };
-        let mut cursor = b"0".to_vec();
-        loop {
-            let deadline = store.deadline();
-            let (next, items) = scan(store, bucket, &cursor, deadline).await?;
-            restored += restore(store, bucket, items, deadline).await?;
-            if next == b"0" {
-                break;
-            }
-            cursor = next;
-        }
-        store.mark(bucket, store.deadline()).await?;
-    }
-    Ok(restored)
+/// What became of lost indexes.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Rebuilt {
+    /// Items that were put back.
+    pub(crate) items: u64,
+    /// Whether the time was over before all indexes were whole.
+    pub(crate) is_unfinished: bool,
 }
 
-/// One step through the keys of the bucket's node: where to go on, and the items of the bucket that were met.
-async fn scan(
+/// Buckets of one node whose indexes are lost, by what the keys of their items begin with.
+type Lost<'a> = HashMap<&'a [u8], &'a Bucket>;
+
+/// Makes the index of every bucket anew that is not marked as whole. With `until`, nothing is put back any more behind it.
+///
+/// The deadline of an operation holds for each round trip. Writers may go on: an item is put back as it is at that moment.
+pub(crate) async fn rebuild(store: &Store, until: Option<Instant>) -> Result<Rebuilt> {
+    let mut rebuilt = Rebuilt::default();
+    for _ in 0..ROUNDS {
+        let lost = lost_by_node(store).await?;
+        if lost.is_empty() {
+            return Ok(rebuilt);
+        }
+        for (node, lost) in lost {
+            rebuild_on(store, &node, &lost, until, &mut rebuilt).await?;
+            if rebuilt.is_unfinished {
+                return Ok(rebuilt);
+            }
+        }
+    }
+    Err(failure(ErrorKind::Unavailable, "the lost indexes move from node to node, or are lost over and over"))
+}
+
+async fn lost_by_node(store: &Store) -> Result<BTreeMap<String, Lost<'_>>> {
+    let mut lost: BTreeMap<_, Lost<'_>> = BTreeMap::new();
+    for number in store.missing_markers(store.deadline()).await? {
+        if let Some(bucket) = store.layout.buckets.get(number) {
+            lost.entry(store.wire.node_of(bucket.slot)).or_default().insert(&bucket.items, bucket);
+        }
+    }
+    Ok(lost)
+}
+
+/// Looks at all keys of a node and puts the items of its lost buckets back. Buckets that left the node meanwhile are not
+/// marked: some of their items may not have been met.
+async fn rebuild_on(
     store: &Store,
-    bucket: &Bucket,
-    cursor: &[u8],
-    deadline: Instant,
-) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
-    let mut pattern = Vec::with_capacity(bucket.items.len() + 8);
-    for byte in &bucket.items {
+    node: &str,
+    lost: &Lost<'_>,
+    until: Option<Instant>,
+    rebuilt: &mut Rebuilt,
+) -> Result<()> {
+    let Some(first) = lost.values().next() else { return Ok(()) };
+    let stays = |bucket: &Bucket| store.wire.node_of(bucket.slot) == node;
+    let is_over = || until.is_some_and(|until| until <= Instant::now());
+    let pattern = pattern(store, lost);
+    let mut cursor = b"0".to_vec();
+    while !is_over() {
+        let scan = Call::read(first.slot, "SCAN").arg(&cursor).arg("MATCH").arg(&pattern);
+        let scan = scan.arg("COUNT").arg(STEP);
+        let (next, items) = reply::scanned(store.wire.call(scan, store.deadline()).await?)?;
+        if !stays(first) {
+            return Ok(());
+        }
+        for items in items.chunks(PORTION).take_while(|_| !is_over()) {
+            rebuilt.items += restore(store, lost, items).await?;
+        }
+        if next == b"0" && !is_over() {
+            let whole = lost.values().copied().filter(|bucket| stays(bucket));
+            return store.mark(whole, store.deadline()).await;
+        }
+        cursor = next;
+    }
+    rebuilt.is_unfinished = true;
+    Ok(())
+}
+
+/// What the keys of items look like: those of one bucket, or of all.
+fn pattern(store: &Store, lost: &Lost<'_>) -> Vec<u8> {
+    let (before, behind) = match lost.keys().next() {
+        Some(items) if lost.len() == 1 => (*items, &b"*"[..]),
+        _ => (store.config.prefix.as_bytes(), &b":{*}:i:*"[..]),
+    };
+    let mut pattern = Vec::with_capacity(2 * before.len() + behind.len());
+    for byte in before {
         if b"*?[]\\^-".contains(byte) {
             pattern.push(b'\\');
         }
         pattern.push(*byte);
     }
-    pattern.push(b'*');
-    let call = Call::read(bucket.slot, "SCAN").arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(STEP);
-    reply::scanned(store.wire.call(call, deadline).await?)
+    pattern.extend_from_slice(behind);
+    pattern
 }
 
-/// Puts items back into the index of their bucket.
-async fn restore(store: &Store, bucket: &Bucket, items: Vec<Vec<u8>>, deadline: Instant) -> Result<u64> {
-    let reads = items.iter().map(|item| Call::read(bucket.slot, "GET").key(item));
-    let answers = store.wire.call_all(reads.collect(), deadline).await;
-    let mut calls = Vec::with_capacity(items.len());
-    for (item, answer) in items.iter().zip(answers) {
-        let Some(name) = bucket.name(item) else { continue };
-        let read = answer.and_then(reply::bytes).and_then(|stored| {
-            let Some(stored) = stored else { return Ok(None) };
-            let decoded =
-                record::decode(name, record::hash(name), &stored.clone().into()).map_err(damaged)?;
-            Ok(Some((decoded.metadata, stored)))
-        });
-        match read {
-            Ok(Some((metadata, stored))) => {
-                if count_entries(&metadata, store.config.indexing) > 0 {
-                    let call = Call::script(bucket.slot, &scripts::REINDEX, Access::Write);
-                    let mut call =
-                        call.key(item).key(&bucket.index).arg(stored.get(..HEAD).unwrap_or_default());
-                    for_each_entry(&metadata, &stored, store.config.indexing, |entry| {
-                        call.push("0");
-                        call.push(entry);
-                    });
-                    calls.push(call);
-                }
-            }
-            Ok(None) => {}
-            // A load says the same of it; the others are put back.
-            Err(error) if error.kind() == storage_core::ErrorKind::Corrupted => {
-                tracing::warn!(%error, "a damaged item cannot be put back into the index");
-            }
-            Err(error) => return Err(error),
+/// Puts items back into the indexes of their buckets.
+async fn restore(store: &Store, lost: &Lost<'_>, items: &[Vec<u8>]) -> Result<u64> {
+    let calls = items.iter().filter_map(|item| {
+        let bucket = lost.get(before_name(item)?)?;
+        let call = Call::script(bucket.slot, &scripts::REINDEX, Access::Write);
+        Some(call.key(item).key(&bucket.index).arg(store.flag()))
+    });
+    let mut restored = 0;
+    for answer in store.wire.call_all(calls.collect(), store.deadline()).await {
+        match answer? {
+            Value::Array(_) => tracing::warn!("a damaged item cannot be put back into the index"),
+            answer => restored += reply::number(&answer)?,
         }
     }
-    let mut restored = 0;
-    for answer in store.wire.call_all(calls, deadline).await {
-        restored += reply::number(&answer?)?;
-    }
     Ok(restored)
+}
+
+/// What the key of an item holds before its content type: the braces of the bucket are the first ones.
+fn before_name(item: &[u8]) -> Option<&[u8]> {
+    let tag = item.iter().position(|byte| *byte == b'}')?;
+    item.get(..tag + b"}:i:".len())
 }

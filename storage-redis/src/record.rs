@@ -21,6 +21,8 @@
 //! script can read and rewrite the head without the payload, and check it without a hash function; content type and key are
 //! part of the checks, so that a record that shows up under another key is damage and not an answer.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use storage_core::{Encoding, ItemKey, StorageItem, StorageMetadata, Tags, Timestamp, Uuid};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
@@ -94,20 +96,19 @@ pub(crate) fn deadline(at: Option<Timestamp>) -> Time {
     at.map_or(FOR_EVER, time)
 }
 
-/// The record of an item; `hash` is that of its content type and key.
+/// The record of an item up to its payload; `hash` is that of its content type and key.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the configuration keeps payloads below 512 MiB, and the contract tags below 74 KiB"
 )]
-pub(crate) fn encode(hash: u64, metadata: &StorageMetadata, data: &[u8]) -> Vec<u8> {
+pub(crate) fn before_payload(hash: u64, metadata: &StorageMetadata, data: &[u8]) -> Vec<u8> {
     let tags: usize = metadata.tags.iter().map(|(name, value)| name.len() + value.len() + 3).sum();
     let length = 1 + tags + metadata.encoding.as_str().len();
-    let mut out = Vec::with_capacity(HEAD + length + data.len());
+    let mut out = Vec::with_capacity(HEAD + length);
     out.extend_from_slice(&[0; HEAD]);
     put_tags(&mut out, &metadata.tags);
     out.extend_from_slice(metadata.encoding.as_str().as_bytes());
     let metadata_check = xxh3_64_with_seed(out.get(HEAD..).unwrap_or_default(), hash);
-    out.extend_from_slice(data);
     let head = Head {
         version: metadata.version,
         id: metadata.id,
@@ -173,6 +174,39 @@ pub(crate) fn metadata(
         tags,
         size: head.payload.into(),
     })
+}
+
+/// The parts of a record as they are sent to be saved: a script puts them together again, with others in their place if an
+/// item is there already.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'r> {
+    pub(crate) version: &'r [u8],
+    pub(crate) id: &'r [u8],
+    pub(crate) deadline: &'r [u8],
+    /// From the update to the check of the payload.
+    pub(crate) rest: &'r [u8],
+    pub(crate) metadata: &'r [u8],
+    pub(crate) check: &'r [u8],
+    /// The check without what id and creation add to it.
+    pub(crate) partial_check: u64,
+}
+
+impl<'r> Parts<'r> {
+    /// Cuts what [`before_payload`] made.
+    pub(crate) fn of(record: &'r [u8]) -> Self {
+        let part = |range| record.get::<Range<usize>>(range).unwrap_or_default();
+        let (limbs, _) = part(0..76).as_chunks::<4>();
+        let others = products(limbs).enumerate().filter(|(place, _)| !matches!(place, 3..7 | 9..11));
+        Self {
+            version: part(0..12),
+            id: part(12..28),
+            deadline: part(28..36),
+            rest: part(44..76),
+            check: part(76..HEAD),
+            metadata: record.get(HEAD..).unwrap_or_default(),
+            partial_check: others.map(|(_, product)| product).sum(),
+        }
+    }
 }
 
 /// The metadata of a record as bytes; empty if there is none.
@@ -252,8 +286,11 @@ impl Head {
 
 /// The head check.
 fn sum(checked: &[u8]) -> u64 {
-    let (limbs, _) = checked.as_chunks::<4>();
-    limbs.iter().zip(FACTORS).map(|(limb, factor)| u64::from(u32::from_be_bytes(*limb)) * factor).sum()
+    products(checked.as_chunks::<4>().0).sum()
+}
+
+fn products(limbs: &[[u8; 4]]) -> impl Iterator<Item = u64> {
+    limbs.iter().zip(FACTORS).map(|(limb, factor)| u64::from(u32::from_be_bytes(*limb)) * factor)
 }
 
 #[expect(
@@ -306,7 +343,7 @@ mod tests {
     }
 
     fn record(metadata: &StorageMetadata, data: &[u8]) -> Vec<u8> {
-        encode(hash(key()), metadata, data)
+        [&before_payload(hash(key()), metadata, data), data].concat()
     }
 
     fn read(bytes: &[u8]) -> Result<StorageItem, Damage> {
@@ -337,20 +374,45 @@ mod tests {
 
     #[test]
     fn the_scripts_know_the_same_factors() {
-        let script = include_str!("scripts/record.lua");
-        let start = script.find("local sum = ").unwrap();
-        let products = &script[start..start + script[start..].find("local high").unwrap()];
-        let factors: Vec<u64> = products
-            .split('*')
-            .skip(1)
-            .map(|rest| {
-                rest.trim().chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
-            })
-            .collect();
-        assert_eq!(factors, FACTORS);
-        assert!(script.contains(&format!("local MAGIC = {MAGIC}\n")));
+        let limbs = [
+            "m w1 w2 i1 i2 i3 i4 e1 e2 c1 c2 u1 u2 ml sz m1 m2 p1 p2",
+            "MAGIC v1 v2 i1 i2 i3 i4 e1 e2 c1 c2 n1 n2 ml sz m1 m2 p1 p2",
+        ];
+        let place = |limb: &str| limbs.iter().find_map(|all| all.split(' ').position(|name| name == limb));
+        let is_name = |text: char| text.is_ascii_alphanumeric();
+        for (script, count) in
+            [(include_str!("scripts/record.lua"), 19), (include_str!("scripts/save.lua"), 23)]
+        {
+            let products =
+                script.split(" * ").zip(script.split(" * ").skip(1)).filter_map(|(left, right)| {
+                    let factor =
+                        right.split(|text: char| !text.is_ascii_digit()).next()?.parse::<u64>().ok()?;
+                    let limb = left.trim_end_matches(')').rsplit(|text| !is_name(text)).next()?;
+                    (factor < 1 << 20).then_some((limb, factor))
+                });
+            let products: Vec<_> = products.collect();
+            assert_eq!(products.len(), count);
+            for (limb, factor) in products {
+                assert_eq!(place(limb).map(|place| FACTORS[place]), Some(factor), "{limb}");
+            }
+        }
+        assert!(include_str!("scripts/head.lua").contains(&format!("local MAGIC = {MAGIC}\n")));
         // What a script adds up stays exact in a double.
         assert!(FACTORS.iter().sum::<u64>() * u64::from(u32::MAX) < 1 << 53);
+    }
+
+    #[test]
+    fn the_parts_of_a_record_are_those_of_its_layout() {
+        let record = before_payload(hash(key()), &metadata(3), b"abc");
+        let parts = Parts::of(&record);
+        let created = &record[36..44];
+        let whole =
+            [parts.version, parts.id, parts.deadline, created, parts.rest, parts.check, parts.metadata];
+        assert_eq!(whole.concat(), record);
+        let mut zeroed = record[..76].to_vec();
+        zeroed[12..28].fill(0);
+        zeroed[36..44].fill(0);
+        assert_eq!(parts.partial_check, sum(&zeroed));
     }
 
     #[test]

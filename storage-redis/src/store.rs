@@ -6,7 +6,7 @@ use std::{
 };
 
 use storage_core::{ErrorKind, Result, SharedClock, StorageError, Timestamp};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     error::failure,
     gate::Gate,
     index::marker,
-    keys::Layout,
+    keys::{Bucket, Layout},
     rebuild, reply,
     wire::{Call, Wire},
 };
@@ -117,20 +117,16 @@ impl Store {
     }
 
     /// Marks the indexes of a store that was begun. Where the server has evicted anything, this may be the rest of an older
-    /// store: its items are put back first. If that takes too long, the indexes count as lost until they are rebuilt.
+    /// store: its items are put back first. If that takes more than half of the time left, the indexes count as lost until
+    /// they are rebuilt; the other half is for what is still to be written.
     async fn complete(&self, deadline: Instant) -> Result<()> {
         if !self.has_evicted(deadline).await? {
-            return self.mark_all(deadline).await;
+            return self.mark(&self.layout.buckets, deadline).await;
         }
-        match timeout_at(deadline, rebuild::rebuild(self)).await {
-            Ok(restored) => restored.map(drop),
-            Err(_) => {
-                tracing::warn!(
-                    "the server has evicted keys, and too many are left to look for items among them"
-                );
-                Ok(())
-            }
+        if rebuild::rebuild(self, Some(halfway_to(deadline))).await?.is_unfinished {
+            tracing::warn!("the server has evicted keys, and too many are left to look for items among them");
         }
+        Ok(())
     }
 
     /// Whether a node of the store has evicted anything since it was started. One that does not tell has not.
@@ -178,12 +174,15 @@ impl Store {
         Ok(None)
     }
 
-    async fn mark_all(&self, deadline: Instant) -> Result<()> {
+    /// Marks the indexes of these buckets as whole.
+    pub(crate) async fn mark(
+        &self,
+        buckets: impl IntoIterator<Item = &Bucket>,
+        deadline: Instant,
+    ) -> Result<()> {
         let marker = self.marker();
-        let calls = self
-            .layout
-            .buckets
-            .iter()
+        let calls = buckets
+            .into_iter()
             .map(|bucket| Call::write(bucket.slot, "ZADD").key(&bucket.index).arg("0").arg(marker));
         for answer in self.wire.call_all(calls.collect(), deadline).await {
             answer?;
@@ -207,12 +206,6 @@ impl Store {
             }
         }
         Ok(missing)
-    }
-
-    /// Marks the index of a bucket as whole.
-    pub(crate) async fn mark(&self, bucket: &crate::keys::Bucket, deadline: Instant) -> Result<()> {
-        let call = Call::write(bucket.slot, "ZADD").key(&bucket.index).arg("0").arg(self.marker());
-        self.wire.call(call, deadline).await.map(drop)
     }
 
     async fn description(&self, deadline: Instant) -> Result<Option<Description>> {
@@ -256,6 +249,11 @@ impl Store {
         }
         Ok(())
     }
+}
+
+fn halfway_to(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / 2
 }
 
 /// What tells that the index of a bucket is lost.

@@ -14,7 +14,7 @@ use storage_core::{
     StorageQuery,
 };
 use storage_redis::{RedisConfig, RedisProvider};
-use test_servers::redis::Server;
+use test_servers::{Network, Proxy, redis::Server};
 
 mod support;
 
@@ -82,6 +82,52 @@ async fn a_lost_index_is_noticed_and_made_anew() {
     store.close().await.unwrap();
 }
 
+/// What was overwritten between the look at an item and its return to the index once was not put back at all, and then
+/// missing from searches without a word.
+#[tokio::test]
+async fn items_overwritten_during_a_rebuild_are_found_behind_it() {
+    let server = Server::start().unwrap();
+    let config = RedisConfig { buckets: 1, prefix: "busy".into(), ..support::at(&server) };
+    let store = RedisProvider::connect(config).await.unwrap();
+    let names: Vec<_> = (0..200).map(|n| format!("k{n:03}")).collect();
+    let save_all = || async {
+        let requests = names.iter().map(|name| SaveRequest::new(key(name), "data").tag("t", "1"));
+        store.save_many(requests.collect()).await.into_iter().for_each(|answer| drop(answer.unwrap()));
+    };
+    save_all().await;
+    let index = keys(&server, "busy", ":x").remove(0);
+    for _ in 0..20 {
+        let _: i64 = server.command(&["DEL", &index]);
+        let rebuilding = store.rebuild_index();
+        tokio::pin!(rebuilding);
+        // Saves go on all the time that the rebuild takes.
+        let mut is_rebuilt = false;
+        while !is_rebuilt {
+            tokio::select! {
+                restored = &mut rebuilding => {
+                    restored.unwrap();
+                    is_rebuilt = true;
+                }
+                () = save_all() => {}
+            }
+        }
+        for query in [StorageQuery::new(), StorageQuery::new().tag("t", "1")] {
+            assert_eq!(found(&store, &query).await, names);
+        }
+    }
+}
+
+/// Each call of a batch once brought the whole source of a script along when the server did not know it.
+#[tokio::test]
+async fn a_script_is_sent_to_a_server_once_for_all_calls_that_wait_for_it() {
+    let (server, clock) = (Server::start().unwrap(), ManualClock::default());
+    let store = open(&support::at(&server), &clock).await;
+    fill(&store, &clock, 500).await;
+    let info: String = server.command(&["INFO", "commandstats"]);
+    let sources = info.lines().find_map(|line| line.strip_prefix("cmdstat_eval:calls="));
+    assert!(sources.is_some_and(|figures| figures.starts_with("1,")), "{info}");
+}
+
 /// After a flush the store is empty, for clients that were connected all the time too.
 #[tokio::test]
 async fn a_flushed_store_is_an_empty_store() {
@@ -117,6 +163,54 @@ async fn a_lost_description_is_written_anew() {
     let again = open(&config, &clock).await;
     assert_eq!(server.command::<String>(&["GET", "described:store"]), before);
     assert_eq!(found(&again, &StorageQuery::new()).await, ["k"]);
+}
+
+/// Putting items back once had all the time of the connection: behind it the description could not be written any more, and
+/// a large store of which only the items were left could never be opened again.
+#[tokio::test]
+async fn a_store_too_large_to_be_put_together_at_once_opens_with_lost_indexes() {
+    const ITEMS: usize = 10_000;
+    let (server, clock) = (Server::start().unwrap(), ManualClock::default());
+    evict_something(&server).await;
+    let near = RedisConfig { buckets: 2, prefix: "large".into(), ..support::at(&server) };
+    let store = open(&near, &clock).await;
+    fill(&store, &clock, ITEMS).await;
+    store.close().await.unwrap();
+    for name in ["large:store".to_owned()].into_iter().chain(keys(&server, "large", ":x")) {
+        assert_eq!(server.command::<i64>(&["DEL", &name]), 1);
+    }
+
+    let proxy = Proxy::start(server.address()).await;
+    proxy.set(Network::Slow(Duration::from_millis(50)));
+    let far = RedisConfig {
+        nodes: vec![proxy.address()],
+        operation_timeout: Duration::from_secs(2),
+        ..near.clone()
+    };
+    drop(open(&far, &clock).await);
+    let store = open(&near, &clock).await;
+    assert!(store.load(key("k0")).await.unwrap().is_some());
+    let error = store.search(&StorageQuery::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupted, "{error}");
+    assert!(error.to_string().contains("rebuild_index"), "{error}");
+    store.rebuild_index().await.unwrap();
+    assert_eq!(store.count(&StorageQuery::new()).await.unwrap(), ITEMS as u64);
+}
+
+/// Lets the server evict whatever it holds, and nothing from then on.
+async fn evict_something(server: &Server) {
+    let set = |name: &str, value: &str| server.command::<String>(&["CONFIG", "SET", name, value]);
+    let _: String = server.command(&["SET", "theirs", "data"]);
+    set("maxmemory-policy", "allkeys-random");
+    set("maxmemory", "1");
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while server.command::<i64>(&["DBSIZE"]) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the server evicts what it holds");
+    set("maxmemory", "0");
 }
 
 /// What others keep in the database is not ours, whatever it is called.

@@ -54,7 +54,8 @@ pub struct TlsConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SqlConfig {
-    /// Which database, see [`from_url`](Self::from_url). It may hold a password and is never shown.
+    /// Which database, see [`from_url`](Self::from_url). Settings that it holds beat the fields. It may hold a password and is
+    /// never shown.
     pub url: Secret,
     /// Whose tables. Default: [`Schema::Full`].
     #[serde(default)]
@@ -145,8 +146,8 @@ impl SqlConfig {
     /// [`ErrorKind::Config`] if it cannot be read, or names a setting that does not exist. The text of the error never
     /// holds the password.
     pub fn from_url(url: &str) -> Result<Self> {
-        let config = Self::with_url(Secret::new(url)).resolved()?.0;
-        Ok(Self { url: Secret::new(url), ..config })
+        // The settings are fields from here on, so that who changes a field afterwards changes something.
+        Ok(Self { url: url::without_settings(url), ..Self::with_url(Secret::new(url)).resolved()?.0 })
     }
 
     /// Checks that every field is within its limits.

@@ -13,6 +13,8 @@ mod identifier;
 mod mysql;
 mod plain;
 mod plan;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod provider;
 mod queue;
 mod row;

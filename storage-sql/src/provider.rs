@@ -67,7 +67,9 @@ impl SqlBuilder {
     pub async fn connect(self) -> Result<SqlProvider> {
         let Self { config, clock, create } = self;
         let (config, target) = config.resolved().map_err(|error| error.with_provider("sql"))?;
-        let engine = open(&config, target, create).await.map_err(|error| error.with_operation("connect"))?;
+        let engine = open(&config, target, create, clock.now())
+            .await
+            .map_err(|error| error.with_operation("connect"))?;
         let writer = Writer::start(&engine, &clock, config.queue_bytes);
         let store = Arc::new(Store {
             engine,
@@ -85,16 +87,18 @@ impl SqlBuilder {
 
 /// Opens the engine that the URL names.
 #[cfg_attr(
-    not(any(feature = "postgres", feature = "sqlite", feature = "mysql")),
+    not(all(feature = "postgres", feature = "sqlite", feature = "mysql")),
     allow(clippy::unused_async, unused_variables, reason = "without an engine there is nothing to wait for")
 )]
-async fn open(config: &SqlConfig, target: Target, create: bool) -> Result<Arc<dyn Engine>> {
+async fn open(config: &SqlConfig, target: Target, create: bool, now: Timestamp) -> Result<Arc<dyn Engine>> {
     match target {
         #[cfg(feature = "sqlite")]
         Target::Sqlite(path) => crate::sqlite::open(config, &path, create).await,
         #[cfg(not(feature = "sqlite"))]
         Target::Sqlite(_) => Err(without("sqlite", "SQLite")),
-        // The engine: `crate::postgres::open(config, &url, create).await`.
+        #[cfg(feature = "postgres")]
+        Target::Postgres(url) => crate::postgres::open(config, &url, create, now).await,
+        #[cfg(not(feature = "postgres"))]
         Target::Postgres(_) => Err(without("postgres", "PostgreSQL")),
         #[cfg(feature = "mysql")]
         Target::Mysql(url) => crate::mysql::open(config, &url, create).await,

@@ -39,6 +39,7 @@ pub(crate) fn content_checksum(key: ItemKey<'_>, encoding: &Encoding, tags: &Tag
 }
 
 /// The checksum of a whole row: `content`, and what the store adds to it. For engines that decide in Rust what they store.
+#[cfg(any(feature = "sqlite", feature = "mysql"))]
 pub(crate) fn row_checksum(content: i64, metadata: &StorageMetadata) -> i64 {
     let mut hash = Xxh3::new();
     hash.update(&content.to_le_bytes());

@@ -52,6 +52,15 @@ pub(crate) fn shown(url: &str) -> String {
     }
 }
 
+/// The URL without the settings that are ours.
+pub(crate) fn without_settings(url: &str) -> Secret {
+    let (place, query) = url.split_once('?').unwrap_or((url, ""));
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_owned();
+    let foreign: Vec<_> = query.split('&').filter(|pair| !pair.is_empty() && !is_ours(&name(pair))).collect();
+    let question = if foreign.is_empty() { "" } else { "?" };
+    Secret::new(format!("{place}{question}{}", foreign.join("&")))
+}
+
 fn sqlite(place: &str, foreign: &[&str]) -> Result<Target> {
     if let Some(name) = foreign.first() {
         let name = name.split('=').next().unwrap_or_default();
@@ -110,6 +119,13 @@ fn apply_setting(config: &mut SqlConfig, name: &str, value: &str) -> Result<bool
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// Whether a setting of this name is one of ours, whatever its value.
+fn is_ours(name: &str) -> bool {
+    let mut scratch = SqlConfig::with_url(Secret::new(""));
+    // A value that does not fit is refused, which a foreign setting never is.
+    !matches!(apply_setting(&mut scratch, name, ""), Ok(false))
 }
 
 fn tls(config: &mut SqlConfig) -> &mut TlsConfig {

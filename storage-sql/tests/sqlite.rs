@@ -15,7 +15,7 @@ mod processes;
 
 use std::{path::Path, time::Duration};
 
-use storage_core::{ManualClock, Result};
+use storage_core::Result;
 use storage_sql::{SqlConfig, SqlProvider};
 
 fn config(file: &Path) -> SqlConfig {
@@ -34,10 +34,7 @@ async fn open(file: &Path) -> Result<SqlProvider> {
 #[tokio::test]
 async fn random_queries_are_answered_as_memory_does() {
     let directory = tempfile::tempdir().unwrap();
-    let clock = ManualClock::default();
-    let store = SqlProvider::builder(config(&directory.path().join("store.db"))).clock(clock.shared());
-    support::differential::compare(store.connect().await.unwrap(), clock, support::differential::seed(), 250)
-        .await;
+    support::differential::compare(config(&directory.path().join("store.db")), 250).await;
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod certificates;
 mod fake;
 pub mod mariadb;
 mod ports;
+pub mod postgres;
 mod process;
 mod proxy;
 pub mod redis;

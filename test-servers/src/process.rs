@@ -74,6 +74,16 @@ impl Process {
         self.signal(Signal::TERM);
     }
 
+    /// Sends the signal that a terminal sends for an interruption.
+    pub(crate) fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// Sends the signal that a terminal sends for quitting.
+    pub(crate) fn quit(&self) {
+        self.signal(Signal::QUIT);
+    }
+
     /// Whether the program has not ended. Until its keeper has ended, the system keeps it as a zombie.
     pub(crate) fn is_alive(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();

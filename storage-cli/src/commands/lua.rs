@@ -59,7 +59,7 @@ fn check(args: &Lua) -> Result<(), Failure> {
 
 fn finish(outcome: Outcome) -> Result<Status, Failure> {
     match outcome {
-        Outcome::Finished => Ok(Status::Done),
+        Outcome::Finished(_) => Ok(Status::Done),
         Outcome::Raised(error) => Err(Failure::script_raised(error.to_string())),
         Outcome::Stopped(limit) => Err(Failure::script_stopped(limit.to_string())
             .with_hint("--timeout and --memory set the limits; what the script stored until then is stored")),

@@ -6,7 +6,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use storage_core::{ErrorKind, Result, StorageError};
 
-use super::kinds::StoreKind;
+use super::kinds::{Context, StoreKind};
 #[cfg(feature = "script")]
 use crate::script::RulePolicy;
 
@@ -85,9 +85,20 @@ impl Config {
             _ => return Err(refuse("", "the file must be a list of entries, or a mapping with `entries`")),
         };
         let namespace = document.namespace.as_deref();
+        #[cfg(feature = "sql")]
+        let databases = &super::sql::Databases::read(namespace, document.databases)?;
+        #[cfg(not(feature = "sql"))]
+        if document.databases.is_some() {
+            let why = "this build has no SQL; it needs one of the features `postgres`, `sqlite` and `mysql`";
+            return Err(refuse("databases", why));
+        }
+        let file = File {
+            namespace,
+            #[cfg(feature = "sql")]
+            databases,
+        };
         let entries = (0..).zip(document.entries);
-        let stores =
-            entries.map(|(n, entry)| StoreEntry::from_value(&format!("{at}[{n}]"), namespace, entry));
+        let stores = entries.map(|(n, entry)| StoreEntry::from_value(&format!("{at}[{n}]"), file, entry));
         let stores: Vec<_> = stores.collect::<Result<_>>()?;
         check_distinct(at, &stores)?;
         #[cfg(feature = "script")]
@@ -111,6 +122,7 @@ struct Document {
     #[serde(deserialize_with = "present")]
     namespace: Option<String>,
     entries: Vec<Value>,
+    databases: Option<Value>,
     policy: Option<Value>,
 }
 
@@ -133,20 +145,34 @@ impl Default for Lifecycle {
     }
 }
 
+/// What the entries of a file have in common.
+#[derive(Debug, Clone, Copy)]
+struct File<'a> {
+    namespace: Option<&'a str>,
+    #[cfg(feature = "sql")]
+    databases: &'a super::sql::Databases,
+}
+
 impl StoreEntry {
-    fn from_value(path: &str, namespace: Option<&str>, entry: Value) -> Result<Self> {
+    fn from_value(path: &str, file: File<'_>, entry: Value) -> Result<Self> {
         let Value::Object(mut fields) = entry else {
             return Err(refuse(path, "an entry must be a mapping with a name and a kind"));
         };
         let name: String = required(path, &mut fields, "name")?;
-        let id = namespace.map_or_else(|| name.clone(), |namespace| format!("{namespace}:{name}"));
+        let id = file.namespace.map_or_else(|| name.clone(), |namespace| format!("{namespace}:{name}"));
         check_id(&id).map_err(|why| refuse(&within(path, "name"), &why))?;
         let kind: String = required(path, &mut fields, "kind")?;
         let lifecycle: Lifecycle = match fields.remove("lifecycle") {
             Some(lifecycle) => typed(&within(path, "lifecycle"), lifecycle)?,
             None => Lifecycle::default(),
         };
-        let kind = StoreKind::from_fields(path, &kind, Value::Object(fields))?;
+        let context = Context {
+            id: &id,
+            namespace: file.namespace,
+            #[cfg(feature = "sql")]
+            databases: file.databases,
+        };
+        let kind = StoreKind::from_fields(path, &kind, context, Value::Object(fields))?;
         Ok(Self { id, auto_start: lifecycle.auto_start, kind })
     }
 }

@@ -22,6 +22,9 @@ pub enum StoreKind {
     /// `store.redis`: on servers that programs share.
     #[cfg(feature = "redis")]
     Redis(Box<storage_redis::RedisConfig>),
+    /// `store.sql`: in a table of a database that programs share.
+    #[cfg(feature = "sql")]
+    Sql(Box<storage_sql::SqlConfig>),
 }
 
 /// The settings of a `store.memory`.
@@ -76,9 +79,23 @@ fn buffered<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::R
     Durability::deserialize(deserializer).map(|durability| matches!(durability, Durability::Buffered))
 }
 
+/// What a file says that its stores may need.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "only databases are referred to by name"))]
+pub(super) struct Context<'a> {
+    pub(super) id: &'a str,
+    pub(super) namespace: Option<&'a str>,
+    #[cfg(feature = "sql")]
+    pub(super) databases: &'a super::sql::Databases,
+}
+
 impl StoreKind {
+    #[cfg_attr(
+        not(feature = "sql"),
+        expect(unused_variables, reason = "only databases are referred to by name")
+    )]
     /// The store of this `kind`; `fields` are those beside name, kind and lifecycle.
-    pub(super) fn from_fields(path: &str, kind: &str, fields: Value) -> Result<Self> {
+    pub(super) fn from_fields(path: &str, kind: &str, context: Context<'_>, fields: Value) -> Result<Self> {
         let at_kind = |why: &str| refuse(&format!("{path}.kind"), why);
         let needs =
             |feature: &str| at_kind(&format!("this build has no {kind}; it needs the feature `{feature}`"));
@@ -95,9 +112,15 @@ impl StoreKind {
             "store.redis" => super::redis::settings(path, fields).map(Box::new).map(Self::Redis),
             #[cfg(not(feature = "redis"))]
             "store.redis" => Err(needs("redis")),
+            #[cfg(feature = "sql")]
             "store.sql" => {
-                Err(at_kind("store.sql cannot be used yet: there is no provider for SQL databases"))
+                let Context { id, namespace, databases } = context;
+                super::sql::settings(path, id, namespace, databases, fields).map(Box::new).map(Self::Sql)
             }
+            #[cfg(not(feature = "sql"))]
+            "store.sql" => Err(at_kind(
+                "this build has no store.sql; it needs one of the features `postgres`, `sqlite` and `mysql`",
+            )),
             _ => Err(at_kind(&format!(
                 "there is no kind {kind:?}; known are store.memory, store.fs, store.redis and store.sql"
             ))),

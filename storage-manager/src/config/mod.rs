@@ -23,6 +23,7 @@
 //! |---|---|---|---|
 //! | `namespace` | text | none | goes before the names: `app` and `cache` are the id `app:cache` |
 //! | `entries` | list | none | the stores |
+//! | `databases` | mapping | none | the URL of each database by its name, for `store.sql` (features `postgres`, `sqlite`, `mysql`) |
 //! | `policy` | list of rules | none | a [`RulePolicy`](crate::script::RulePolicy) (feature `script`) |
 //!
 //! Every entry has
@@ -61,6 +62,24 @@
 //! | `operation_timeout` | duration | `10s` | longest time that one call may take |
 //! | `max_payload` | integer | 64 MiB | largest stored value in bytes, at most 256 MiB |
 //!
+//! `store.sql` (features `postgres`, `sqlite`, `mysql`), which survives and which several programs may share. By default the
+//! table is plain: it is there already, with a column each for keys, values and deadlines in seconds. It then holds the
+//! entries of one store and has no tags, no versions and so no conditions:
+//!
+//! | field | type | default | |
+//! |---|---|---|---|
+//! | `database` | text | required | the name of one of the `databases`; `${NAME}` as its URL is the environment variable `NAME` |
+//! | `table_name` | text | required | the table, perhaps with its schema before it |
+//! | `id_column_name` | text | `key` | the column of the keys |
+//! | `payload_column_name` | text | `value` | the column of the values |
+//! | `expire_column_name` | text | `expires_at` | the column of the deadlines |
+//! | `cleanup_interval` | duration | 0 | time between two removals of expired entries; 0 for none |
+//! | `operation_timeout` | duration | `10s` | longest time that one call may take |
+//! | `max_payload` | integer | 64 MiB | largest stored value in bytes, at most 256 MiB |
+//! | `schema` | `plain` or `full` | `plain` | `full` makes tables of its own with everything that stores have |
+//! | `content_type` | text | that of the store's entries | which items a plain table holds |
+//! | `encoding` | text | that of scripts | what the values of a plain table are |
+//!
 //! What these fields say beats what the URL says. The URL is never printed, as it may hold a password.
 //!
 //! Expired entries are invisible at once, whatever the interval. A duration is a number of seconds or text such as `"90s"`,
@@ -73,6 +92,10 @@ mod kinds;
 mod open;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "redis", feature = "sql"))]
+mod reference;
+#[cfg(feature = "sql")]
+mod sql;
 
 pub use document::{Config, StoreEntry};
 pub use kinds::{FsStore, MemoryStore, StoreKind};

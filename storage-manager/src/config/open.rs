@@ -24,6 +24,11 @@ impl StoreEntry {
                 let builder = storage_redis::RedisProvider::builder(config.as_ref().clone());
                 Ok(Arc::new(builder.clock(clock).connect().await?))
             }
+            #[cfg(feature = "sql")]
+            StoreKind::Sql(config) => {
+                let builder = storage_sql::SqlProvider::builder(config.as_ref().clone());
+                Ok(Arc::new(builder.clock(clock).connect().await?))
+            }
         }
     }
 

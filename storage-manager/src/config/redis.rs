@@ -1,22 +1,22 @@
 //! `store.redis`: what its fields say, as the settings of the provider.
 
-use std::{env, time::Duration};
+use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::Deserialize;
 use serde_json::Value;
 use storage_core::{Result, StorageError};
 use storage_redis::{RedisConfig, Secret};
 
 use super::{
     document::{present, refuse, typed},
-    duration,
+    reference::{present_duration, resolved_secret},
 };
 
 /// The fields as they are written. Those that are absent are as the URL says.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
-    #[serde(deserialize_with = "secret")]
+    #[serde(deserialize_with = "resolved_secret")]
     url: Secret,
     #[serde(default, deserialize_with = "present")]
     prefix: Option<String>,
@@ -54,37 +54,6 @@ pub(super) fn settings(path: &str, fields: Value) -> Result<RedisConfig> {
         config.validate().map_err(|error| at("max_payload", &error))?;
     }
     Ok(config)
-}
-
-fn present_duration<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> std::result::Result<Option<Duration>, D::Error> {
-    duration::deserialize(deserializer).map(Some)
-}
-
-/// A text that no error quotes, or what the environment variable holds whose name is given as `${NAME}`.
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Secret, D::Error> {
-    let Value::String(text) = Value::deserialize(deserializer)? else {
-        return Err(D::Error::custom("it must be a text"));
-    };
-    resolved(text, |name| env::var(name).ok()).map(Secret::new).map_err(D::Error::custom)
-}
-
-fn resolved(text: String, variable: impl Fn(&str) -> Option<String>) -> std::result::Result<String, String> {
-    if !text.contains("${") {
-        return Ok(text);
-    }
-    let name = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
-    match name {
-        Some(name) if is_name(name) => variable(name)
-            .ok_or_else(|| format!("the environment variable {name} is not set, or is no UTF-8")),
-        _ => Err("${NAME} stands for all of the text, NAME being ASCII letters, digits and _".to_owned()),
-    }
-}
-
-/// Anything else may be a part of a password, which is not to be shown.
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
 }
 
 #[cfg(test)]
@@ -145,17 +114,5 @@ mod tests {
     fn the_settings_are_printed_without_the_secret() {
         let config = read("{url: 'redis+sentinel://u:canary@h/main?sentinel_password=canary'}").unwrap();
         assert!(!format!("{config:?} {config}").contains("canary"), "{config:?}");
-    }
-
-    #[test]
-    fn a_reference_is_what_the_environment_says() {
-        let environment = |name: &str| (name == "REDIS_URL").then(|| "redis://:canary@h".to_owned());
-        let read = |text: &str| resolved(text.to_owned(), environment);
-        assert_eq!(read("${REDIS_URL}").as_deref(), Ok("redis://:canary@h"));
-        assert_eq!(read("redis://:p$1@h").as_deref(), Ok("redis://:p$1@h"));
-        assert!(read("${OTHER}").unwrap_err().contains("OTHER is not set"));
-        for bad in ["${}", "${REDIS_URL", "x${REDIS_URL}", "${REDIS_URL}x", "${A}${B}", "${A B}"] {
-            assert!(read(bad).unwrap_err().contains("all of the text"), "{bad}");
-        }
     }
 }

@@ -3,11 +3,13 @@
 use mlua::{Lua, MultiValue, Result, Table, Value};
 
 use super::{
-    answer::{self, or_raised, raising},
-    convert::to_lua,
+    answer::{self, Results, or_refused, raising},
+    convert::{from_lua, to_lua},
     modules::{self, StoreModule},
 };
-use crate::script::{Ident, ScriptError, ScriptRegistry, ScriptResult, ScriptStore, ScriptValue, Stamped};
+use crate::script::{
+    Ident, ScriptError, ScriptLimits, ScriptRegistry, ScriptResult, ScriptStore, ScriptValue, Stamped,
+};
 
 /// Gives scripts the globals `store` and `registry`, as their documents describe them: `put`, `get`, `delete`, and for
 /// `store` the same with `_global` behind. Failures are raised, as objects with `kind()`, `message()` and `retryable()`.
@@ -35,6 +37,7 @@ fn module(lua: &Lua, name: &str, place: &impl Place) -> Result<Table> {
 
 /// A place where values are kept under keys.
 trait Place: Clone + Send + Sync + 'static {
+    fn limits(&self) -> ScriptLimits;
     fn put(&self, key: &str, value: &ScriptValue) -> impl Future<Output = ScriptResult<()>> + Send;
     fn get(&self, key: &str) -> impl Future<Output = ScriptResult<Option<Stamped>>> + Send;
     fn delete(&self, key: &str) -> impl Future<Output = ScriptResult<()>> + Send;
@@ -45,6 +48,10 @@ trait Place: Clone + Send + Sync + 'static {
 struct Own(ScriptStore);
 
 impl Place for Own {
+    fn limits(&self) -> ScriptLimits {
+        self.0.limits()
+    }
+
     fn put(&self, key: &str, value: &ScriptValue) -> impl Future<Output = ScriptResult<()>> + Send {
         self.0.put(key, value)
     }
@@ -63,6 +70,10 @@ impl Place for Own {
 struct Global(ScriptStore);
 
 impl Place for Global {
+    fn limits(&self) -> ScriptLimits {
+        self.0.limits()
+    }
+
     fn put(&self, key: &str, value: &ScriptValue) -> impl Future<Output = ScriptResult<()>> + Send {
         self.0.put_global(key, value)
     }
@@ -77,6 +88,10 @@ impl Place for Global {
 }
 
 impl Place for ScriptRegistry {
+    fn limits(&self) -> ScriptLimits {
+        self.limits()
+    }
+
     fn put(&self, key: &str, value: &ScriptValue) -> impl Future<Output = ScriptResult<()>> + Send {
         self.put(key, value)
     }
@@ -92,33 +107,35 @@ impl Place for ScriptRegistry {
 
 /// Adds `put`, `get` and `delete` with `suffix` behind their names.
 fn add_calls(module: &Table, lua: &Lua, name: &str, suffix: &str, place: &impl Place) -> Result<()> {
-    let add = |call: &str, function| module.raw_set(format!("{call}{suffix}"), raising(lua, name, function)?);
+    let add = |call: &str, results, function| {
+        module.raw_set(format!("{call}{suffix}"), raising(lua, name, results, function)?)
+    };
     let put = place.clone();
     let put = lua.create_async_function(move |lua, arguments: MultiValue| {
         let place = put.clone();
-        async move { or_raised(&lua, self::put(&lua, place, arguments).await, |_, ()| Ok(())) }
+        async move { or_refused(&lua, self::put(place, arguments).await, |_, ()| Ok(())) }
     })?;
-    add("put", put)?;
+    add("put", Results::None, put)?;
     let get = place.clone();
     let get = lua.create_async_function(move |lua, key: Value| {
         let place = get.clone();
-        async move { or_raised(&lua, self::get(place, key).await, stamped) }
+        async move { or_refused(&lua, self::get(place, key).await, stamped) }
     })?;
-    add("get", get)?;
+    add("get", Results::Two, get)?;
     let delete = place.clone();
     let delete = lua.create_async_function(move |lua, key: Value| {
         let place = delete.clone();
-        async move { or_raised(&lua, self::delete(place, key).await, |_, ()| Ok(())) }
+        async move { or_refused(&lua, self::delete(place, key).await, |_, ()| Ok(())) }
     })?;
-    add("delete", delete)
+    add("delete", Results::None, delete)
 }
 
-async fn put(lua: &Lua, place: impl Place, arguments: MultiValue) -> ScriptResult<()> {
+async fn put(place: impl Place, arguments: MultiValue) -> ScriptResult<()> {
     // An explicit nil is a value; one that is missing is a mistake.
     let (Some(key), Some(value)) = (arguments.front(), arguments.get(1)) else {
         return Err(ScriptError::invalid("put needs a key and a value"));
     };
-    place.put(&answer::key(key)?, &answer::value(lua, value)?).await
+    place.put(&answer::key(key)?, &from_lua(value, place.limits())?).await
 }
 
 async fn get(place: impl Place, key: Value) -> ScriptResult<Option<Stamped>> {

@@ -2,8 +2,8 @@
 
 use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Result, Value};
 
-use super::{convert::from_lua_until, deadline::Deadline, error::failure};
-use crate::script::{ScriptError, ScriptLimits, ScriptResult, ScriptValue, key_text};
+use super::error::error_object;
+use crate::script::{ScriptError, ScriptResult, key_text};
 
 /// A key as a script gave it. Numbers are not taken for text: `store.get(1)` and `store.get("1")` would be one key.
 pub(crate) fn key(value: &Value) -> ScriptResult<String> {
@@ -16,12 +16,6 @@ pub(crate) fn text(name: &str, value: &Value) -> ScriptResult<String> {
         Value::String(text) => Ok(key_text(&text.as_bytes())?.to_owned()),
         other => Err(ScriptError::invalid(format!("{name} must be a string, it is a {}", kind(other)))),
     }
-}
-
-/// A value to store, within the widest limits; the store checks its own.
-pub(crate) fn value(lua: &Lua, value: &Value) -> ScriptResult<ScriptValue> {
-    let deadline = if value.is_table() { Deadline::of(lua) } else { None };
-    from_lua_until(deadline, value, ScriptLimits::default())
 }
 
 /// What a script calls the type of a value.
@@ -37,17 +31,17 @@ fn results<T, R: IntoLuaMulti>(
     lua: &Lua,
     answer: ScriptResult<T>,
     show: impl FnOnce(&Lua, T) -> Result<R>,
-) -> Result<std::result::Result<MultiValue, MultiValue>> {
-    let shown = match answer {
-        Ok(value) => show(lua, value).and_then(|values| values.into_lua_multi(lua)),
-        Err(error) => return failure(lua, &error).map(Err),
-    };
-    match shown {
-        Ok(values) => Ok(Ok(values)),
-        Err(error) => match error.downcast_ref::<ScriptError>() {
-            Some(refusal) => failure(lua, refusal).map(Err),
-            None => Err(error),
+) -> Result<std::result::Result<R, Value>> {
+    let error = match answer {
+        Err(error) => return error_object(lua, &error).map(Err),
+        Ok(value) => match show(lua, value) {
+            Ok(results) => return Ok(Ok(results)),
+            Err(error) => error,
         },
+    };
+    match error.downcast_ref::<ScriptError>() {
+        Some(refusal) => error_object(lua, refusal).map(Err),
+        None => Err(error),
     }
 }
 
@@ -57,38 +51,55 @@ pub(crate) fn or_failure<T, R: IntoLuaMulti>(
     answer: ScriptResult<T>,
     show: impl FnOnce(&Lua, T) -> Result<R>,
 ) -> Result<MultiValue> {
-    results(lua, answer, show).map(|results| results.unwrap_or_else(|failure| failure))
+    match results(lua, answer, show)? {
+        Ok(results) => results.into_lua_multi(lua),
+        Err(failure) => (Value::Nil, failure).into_lua_multi(lua),
+    }
 }
 
-/// The answer of a call that is wrapped by [`raising`]: the error, or nil and the results.
-pub(crate) fn or_raised<T, R: IntoLuaMulti>(
+/// What the first result is of a call that failed; its second one is the error. No value of a script is this.
+const REFUSED: Value = Value::NULL;
+
+/// The answer of a call that is wrapped by [`raising`]. (Up to two results take a shorter way than more.)
+pub(crate) fn or_refused<T, R: IntoLuaMulti>(
     lua: &Lua,
     answer: ScriptResult<T>,
     show: impl FnOnce(&Lua, T) -> Result<R>,
 ) -> Result<MultiValue> {
     match results(lua, answer, show)? {
-        Ok(mut values) => {
-            values.push_front(Value::Nil);
-            Ok(values)
-        }
-        Err(mut failure) => {
-            failure.pop_front();
-            Ok(failure)
-        }
+        Ok(results) => results.into_lua_multi(lua),
+        Err(failure) => (REFUSED, failure).into_lua_multi(lua),
     }
 }
 
-/// The function that calls `function`, whose first result is nil or a failure, and raises that.
+/// The function that calls `call` and raises its failures.
 ///
 /// Only a script can raise an object; what the host raises is a text to the script, without a kind.
-pub(crate) fn raising(lua: &Lua, name: &str, function: Function) -> Result<Function> {
-    const RAISE: &str = "
-        local call, raise = ...
-        local function check(failure, ...)
-            if failure ~= nil then raise(failure, 0) end
-            return ...
-        end
-        return function(...) return check(call(...)) end";
+pub(crate) fn raising(lua: &Lua, name: &str, results: Results, call: Function) -> Result<Function> {
+    const NONE: &str = "
+        local call, refused, raise = ...
+        return function(...)
+            local first, failure = call(...)
+            if first == refused then raise(failure, 0) end
+        end";
+    const TWO: &str = "
+        local call, refused, raise = ...
+        return function(...)
+            local first, second = call(...)
+            if first == refused then raise(second, 0) end
+            return first, second
+        end";
+    let source = match results {
+        Results::None => NONE,
+        Results::Two => TWO,
+    };
     let raise: Function = lua.globals().raw_get("error")?;
-    lua.load(RAISE).set_name(format!("={name}")).call((function, raise))
+    lua.load(source).set_name(format!("={name}")).call((call, REFUSED, raise))
+}
+
+/// How many results a call has that does not fail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Results {
+    None,
+    Two,
 }

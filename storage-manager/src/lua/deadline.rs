@@ -55,13 +55,14 @@ impl Deadline {
     }
 
     /// After the deadline every single instruction is checked: else `while true do pcall(f) end` would go on for ever,
-    /// because errors within `pcall` are caught and its hundredth instruction is always one of those.
+    /// because errors within `pcall` are caught and its hundredth instruction is always one of those. Every coroutine has a
+    /// count of its own, which is set when the check reaches it.
     #[cfg(feature = "lua54")]
     fn check_every(self: Arc<Self>, instructions: u32, lua: &Lua) -> Result<()> {
         let triggers = mlua::debug::HookTriggers::new().every_nth_instruction(instructions);
         lua.set_global_hook(triggers, move |lua, _| {
             let verdict = self.check();
-            if verdict.is_err() && instructions > 1 {
+            if verdict.is_err() {
                 Arc::clone(&self).check_every(1, lua)?;
             }
             verdict

@@ -1,8 +1,6 @@
 //! Errors as scripts see them: objects with a kind, a message, and whether it is worth to try again.
 
-use mlua::{
-    Error, IntoLuaMulti, Lua, MetaMethod, MultiValue, Result, Table, UserData, UserDataMethods, Value,
-};
+use mlua::{Error, Lua, MetaMethod, Result, Table, UserData, UserDataMethods, Value};
 
 use crate::script::ScriptError;
 
@@ -65,9 +63,9 @@ fn text(lua: &Lua, value: Value) -> Result<Vec<u8>> {
     Ok(text.as_bytes().to_vec())
 }
 
-/// What a call answers that reports its failure as a second value: `nil` and the error.
-pub(crate) fn failure(lua: &Lua, error: &ScriptError) -> Result<MultiValue> {
-    (Value::Nil, lua.create_userdata(ErrorObject::from(error))?).into_lua_multi(lua)
+/// The error as a script sees it.
+pub(crate) fn error_object(lua: &Lua, error: &ScriptError) -> Result<Value> {
+    lua.create_userdata(ErrorObject::from(error)).map(Value::UserData)
 }
 
 /// The module `errors`: the names of all kinds, and `new(kind, message)`.

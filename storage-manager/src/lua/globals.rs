@@ -2,7 +2,7 @@
 
 use mlua::{Error, Function, Lua, LuaString, Result, Table, Value};
 
-use super::{print, sandbox::PrintSink, strings};
+use super::{deadline::Deadline, print, sandbox::PrintSink, strings};
 
 /// What stays of the base library, as `print` replaced.
 const BASE: &[&str] = &[
@@ -26,7 +26,7 @@ const BASE: &[&str] = &[
     "tostring",
     "type",
     "xpcall",
-    // Until the script starts, for the async functions of the host: see `seal`.
+    // The interpreter's own until the script starts: see `seal`.
     "coroutine",
     // Luau only.
     "typeof",
@@ -70,20 +70,26 @@ pub(crate) fn restrict(lua: &Lua, sink: PrintSink) -> Result<()> {
 /// Called when everything is installed: on Luau, libraries become read-only, and globals of the script its own.
 #[cfg(feature = "luau")]
 pub(crate) fn seal(lua: &Lua) -> Result<()> {
-    keep_coroutines_away(lua)?;
+    guard_coroutines(lua)?;
     lua.sandbox(true)
 }
 
 /// Called when everything is installed.
 #[cfg(feature = "lua54")]
 pub(crate) fn seal(lua: &Lua) -> Result<()> {
-    keep_coroutines_away(lua)
+    guard_coroutines(lua)
 }
 
-/// A coroutine of the script's own would take a call that waits for a store for a yield. The interpreter looks the library
-/// up whenever the host makes an async function, which is over now.
-fn keep_coroutines_away(lua: &Lua) -> Result<()> {
-    lua.globals().raw_set("coroutine", Value::Nil)
+/// Coroutines of scripts would take a call that waits for a store for a yield. The interpreter looks its own library up
+/// whenever the host makes an async function, which is over now.
+fn guard_coroutines(lua: &Lua) -> Result<()> {
+    const COROUTINE: &str = include_str!("guards/coroutine.lua");
+    let check_time = lua.create_function(|lua, ()| match Deadline::of(lua) {
+        Some(deadline) => deadline.check().map(|_| ()),
+        None => Ok(()),
+    })?;
+    let library: Table = lua.load(COROUTINE).set_name("=sandbox").call((Lua::poll_pending(), check_time))?;
+    lua.globals().raw_set("coroutine", library)
 }
 
 fn keep(table: &Table, is_allowed: impl Fn(&str) -> bool) -> Result<()> {

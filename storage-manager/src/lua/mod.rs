@@ -8,7 +8,8 @@
 //! | deadline | stops loops; does not stop what is listed at [`Sandbox`] | stops every script |
 //! | memory limit | yes | yes |
 //!
-//! A program holds one interpreter: both features at once do not build.
+//! A program holds one interpreter: both features at once do not build, nor does the feature `lua`, which each implies, without
+//! one of them.
 //!
 //! # A script in a sandbox
 //! ```
@@ -24,8 +25,10 @@
 //!     Ok(())
 //! });
 //!
-//! let outcome = sandbox.vm()?.run(Script::new("greet.lua", "print('hello', ...)"), ["world"]).await;
-//! assert!(matches!(outcome, Outcome::Finished));
+//! let source = "print('hello', ...) return { greeted = select('#', ...) }";
+//! let outcome = sandbox.vm()?.run(Script::new("greet.lua", source), ["world"]).await;
+//! let Outcome::Finished(returned) = outcome else { panic!("{outcome:?}") };
+//! assert_eq!(returned?[0].as_table().unwrap().get("greeted"), Some(&1.into()));
 //! assert_eq!(*printed.lock().unwrap(), ["hello\tworld"]);
 //!
 //! let Outcome::Raised(error) = sandbox.vm()?.run(Script::new("fail.lua", "\nerror('no')"), []).await else {
@@ -42,7 +45,8 @@
 //!
 //! # A script with stores
 //! A host decides which of the two modules called `store` a machine gets: [`install_agent_modules`] or
-//! [`install_key_value_module`]. The guide for script authors is `docs/lua.md` of this project.
+//! [`install_key_value_module`]. The guides are `docs/lua.md` of this project for script
+//! authors, and `docs/lua-hosts.md` for hosts.
 //! ```
 //! use storage_manager::{lua::{Outcome, Sandbox, Script, install_agent_modules, install_key_value_module}, script::*};
 //! # #[cfg(feature = "memory")] {
@@ -58,7 +62,7 @@
 //! let vm = Sandbox::new().vm()?;
 //! install_agent_modules(vm.lua(), &store, &registry)?;
 //! let outcome = vm.run(Script::new("count.lua", "store.put('runs', (store.get('runs') or 0) + 1)"), []).await;
-//! assert!(matches!(outcome, Outcome::Finished));
+//! assert!(matches!(outcome, Outcome::Finished(_)));
 //! assert_eq!(store.get("runs").await?.map(|runs| runs.value), Some(1.into()));
 //!
 //! let stores = KeyValueStores::new(&manager, AllowAll);
@@ -66,7 +70,7 @@
 //! let vm = Sandbox::new().vm()?;
 //! install_key_value_module(vm.lua(), stores.unit_of_work())?;
 //! let source = "require('store').get('app:cache'):set('user:123', { name = 'Alice' }, 3600)";
-//! assert!(matches!(vm.run(Script::new("set.lua", source), []).await, Outcome::Finished));
+//! assert!(matches!(vm.run(Script::new("set.lua", source), []).await, Outcome::Finished(_)));
 //! # Ok(())
 //! # }
 //! # main().unwrap();
@@ -83,6 +87,7 @@ mod key_value;
 mod modules;
 mod outcome;
 mod print;
+mod returned;
 mod sandbox;
 mod strings;
 mod vm;
@@ -94,3 +99,8 @@ pub use mlua;
 pub use outcome::{Limit, Outcome, RaisedError};
 pub use sandbox::Sandbox;
 pub use vm::{Script, ScriptVm};
+
+/// The examples of the guide for hosts.
+#[cfg(all(doctest, feature = "memory"))]
+#[doc = include_str!("../../../docs/lua-hosts.md")]
+mod guide_for_hosts {}

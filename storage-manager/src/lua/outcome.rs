@@ -4,11 +4,15 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use mlua::Error;
 
+use crate::script::{ScriptResult, ScriptValue};
+
 /// How a script ended. In every case its machine is gone and its handles are released.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The script ran to its end.
-    Finished,
+    /// The script ran to its end and returned these values, or something that no [`ScriptValue`] is, or too much: `INVALID`,
+    /// naming the place, where `value[2].run` is the member `run` of the second value. At most 64 values are taken, which
+    /// share the default [`ScriptLimits`](crate::script::ScriptLimits).
+    Finished(ScriptResult<Vec<ScriptValue>>),
     /// The script raised an error, or is no Lua at all.
     Raised(RaisedError),
     /// The script reached a limit.

@@ -8,10 +8,24 @@ use super::sandbox::PrintSink;
 pub(crate) fn function(lua: &Lua, sink: PrintSink) -> Result<Function> {
     // The function and not the global: a script may put something else there.
     let tostring: Function = lua.globals().raw_get("tostring")?;
-    lua.create_function(move |_, values: Variadic<Value>| {
+    let print = lua.create_function(move |_, values: Variadic<Value>| {
         let line = line(&tostring, &values)?;
         sink(&line).map_err(|error| Error::runtime(format!("print: {error}")))
-    })
+    })?;
+    few(lua, print)
+}
+
+/// `print` for so few values that handing them over takes no time: nothing interrupts that.
+fn few(lua: &Lua, print: Function) -> Result<Function> {
+    const FEW: &str = "
+        local print, select, error = ...
+        return function(...)
+            if select('#', ...) > 1000 then error('print: more than 1000 values', 2) end
+            return print(...)
+        end";
+    let globals = lua.globals();
+    let (select, error): (Function, Function) = (globals.raw_get("select")?, globals.raw_get("error")?);
+    lua.load(FEW).set_name("=sandbox").call((print, select, error))
 }
 
 /// The most bytes of one line. They are the host's memory, which the limit of the script does not count.

@@ -10,14 +10,14 @@ use super::ScriptVm;
 pub(crate) type PrintSink = Arc<dyn Fn(&[u8]) -> io::Result<()> + Send + Sync>;
 
 /// Makes virtual machines for scripts: with a memory limit, a deadline, and without the globals that reach the machine
-/// below (`io`, `os` but for the time, `package`, `require`, `load`, `dofile`, `debug`, `coroutine`, …).
+/// below (`io`, `os` but for the time, `package`, `require`, `load`, `dofile`, `debug`, …).
 ///
 /// Every script gets a machine of its own, so that nothing one script does is seen by the next.
 ///
 /// # What the limits stop
 /// On **`luau`** every script is stopped within 50 ms of its deadline and within its memory. Run scripts that nobody
-/// trusts on it. A call to a store that is just encoding or decoding a value of a million parts comes to its end first: give
-/// such scripts narrower [`ScriptLimits`](crate::script::ScriptLimits).
+/// trusts on it. Values that are converted, encoded or decoded are given up as well; only what a host stored as JSON or
+/// MessagePack is read to its end.
 ///
 /// On **`lua54`** the limits are a guard against accidents, not against intent. Endless loops are stopped, also within
 /// `pcall`. What is not stopped holds its thread until it returns. Of the hostile scripts that this crate is tested with
@@ -25,7 +25,8 @@ pub(crate) type PrintSink = Arc<dyn Fn(&[u8]) -> io::Result<()> + Send + Sync>;
 ///
 /// - patterns that backtrack, each a single call of the string library: `pattern_balanced`, `pattern_captures`,
 ///   `pattern_dots`, `pattern_gmatch`, `pattern_gsub`, `pattern_optional`, `pattern_pcall`, `pattern_stars`;
-/// - a loop in a `__close` metamethod that runs because of the deadline: `loop_close_at_deadline`;
+/// - a loop in a `__close` metamethod that runs because of the deadline: `loop_close_at_deadline`,
+///   `loop_coroutine_close_at_deadline`;
 /// - recursion that fans out in and behind `pcall`: `loop_pcall_recursive`;
 /// - `table.remove` in a table whose `__len` is made up: `table_remove_far`.
 ///
@@ -71,7 +72,7 @@ impl Sandbox {
     }
 
     /// Takes what scripts print: one call per `print`, its arguments joined by tabs, without the end of the line. The bytes
-    /// are the script's: any of them, at most 1 MiB a line, as often as it likes. An error is raised in the script.
+    /// are the script's: any of them, at most 1 MiB a line and 1,000 arguments, as often as it likes. An error is raised in the script.
     #[must_use]
     pub fn print_to(mut self, sink: impl Fn(&[u8]) -> io::Result<()> + Send + Sync + 'static) -> Self {
         self.print = Arc::new(sink);

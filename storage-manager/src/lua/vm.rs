@@ -9,8 +9,9 @@ use mlua::{Lua, LuaOptions, Result, StdLib, Variadic, chunk::ChunkMode};
 
 use super::{
     Limit, Outcome, RaisedError, deadline::Deadline, globals, key_value::release_handles,
-    outcome::is_out_of_memory, sandbox::PrintSink,
+    outcome::is_out_of_memory, returned, sandbox::PrintSink,
 };
+use crate::script::{ScriptResult, ScriptValue, patience};
 
 /// The text of a script and what to call it.
 #[derive(Debug, Clone, Copy)]
@@ -79,16 +80,18 @@ impl ScriptVm {
         // A time that no clock reaches is no limit.
         let end = start.checked_add(self.timeout);
         let deadline = end.map(Deadline::new);
-        let work = self.execute(script, arguments, deadline.clone());
+        let work = patience::until(end, self.execute(script, arguments, deadline.clone()));
         let answer = match end {
             Some(end) => tokio::time::timeout_at(end.into(), work).await,
             None => Ok(work.await),
         };
-        let is_late = deadline.is_some_and(|deadline| deadline.was_enforced());
+        // An error is a consequence of the deadline also where a call of the host noticed that first.
+        let is_over = matches!(answer, Ok(Err(_))) && end.is_some_and(|end| Instant::now() >= end);
+        let is_late = is_over || deadline.is_some_and(|deadline| deadline.was_enforced());
         match answer {
             Err(_) => Outcome::Stopped(Limit::Time(self.timeout)),
             Ok(_) if is_late => Outcome::Stopped(Limit::Time(self.timeout)),
-            Ok(Ok(())) => Outcome::Finished,
+            Ok(Ok(returned)) => Outcome::Finished(returned),
             Ok(Err(error)) if is_out_of_memory(&error) => Outcome::Stopped(Limit::Memory(self.memory)),
             Ok(Err(error)) => {
                 Outcome::Raised(RaisedError::new(script.name.to_owned(), script.chunk_name(), &error))
@@ -101,17 +104,20 @@ impl ScriptVm {
         script: Script<'_>,
         arguments: Variadic<&[u8]>,
         deadline: Option<Arc<Deadline>>,
-    ) -> Result<()> {
+    ) -> Result<ScriptResult<Vec<ScriptValue>>> {
         let arguments = arguments.iter().map(|bytes| self.lua.create_string(bytes));
         let arguments = arguments.collect::<Result<Variadic<_>>>()?;
         globals::seal(&self.lua)?;
+        let returning = returned::few(&self.lua)?;
         if let Some(deadline) = deadline {
             self.lua.set_app_data(Arc::clone(&deadline));
             deadline.guard(&self.lua)?;
         }
         let chunk = self.lua.load(script.text()).set_name(format!("={}", script.chunk_name()));
         // Text only: made-up bytecode can break the interpreter's own memory.
-        chunk.set_mode(ChunkMode::Text).call_async::<()>(arguments).await
+        let script = chunk.set_mode(ChunkMode::Text).into_function()?;
+        let values = returning.call_async((script, arguments)).await?;
+        Ok(returned::take(values))
     }
 }
 

@@ -1,6 +1,6 @@
 //! How large a value may be.
 
-use super::ScriptError;
+use super::{ScriptError, ScriptErrorKind, patience::Patience};
 
 /// How large a value may be. Checked before anything is stored, and again when a value is read.
 ///
@@ -27,7 +27,8 @@ impl Default for ScriptLimits {
 }
 
 /// What is left of the limits during a walk over a value: for whoever turns values of a script into [`ScriptValue`]s or
-/// into bytes, so that a bomb of shared tables is refused before it takes memory.
+/// into bytes, so that a bomb of shared tables is refused before it takes memory. It also ends with the time of the script
+/// that is running, if one is.
 ///
 /// [`ScriptValue`]: super::ScriptValue
 #[derive(Debug, Clone)]
@@ -36,20 +37,26 @@ pub struct Budget {
     depth: usize,
     nodes: usize,
     bytes: usize,
+    patience: Patience,
 }
 
 impl Budget {
     /// The whole of `limits`.
     pub fn new(limits: ScriptLimits) -> Self {
         let depth = limits.depth.min(ScriptLimits::MOST_DEPTH);
-        Self { limits: ScriptLimits { depth, ..limits }, depth, nodes: limits.nodes, bytes: limits.bytes }
+        let limits = ScriptLimits { depth, ..limits };
+        let patience = Patience::of_this_task();
+        Self { limits, depth, nodes: limits.nodes, bytes: limits.bytes, patience }
     }
 
     /// Pays for one value of at least `bytes` bytes.
     ///
     /// # Errors
-    /// [`Excess`] if that is more than what is left.
+    /// [`Excess`] if that is more than what is left, or the script is out of time.
     pub fn spend(&mut self, bytes: usize) -> Result<(), Excess> {
+        if self.patience.is_over() {
+            return Err(Excess::Time);
+        }
         self.nodes = self.nodes.checked_sub(1).ok_or(Excess::Nodes(self.limits.nodes))?;
         self.spend_bytes(bytes)
     }
@@ -80,6 +87,7 @@ impl Budget {
 
 /// The limit that a value exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Excess {
     /// More than this many tables within each other.
     Depth(usize),
@@ -87,6 +95,8 @@ pub enum Excess {
     Nodes(usize),
     /// More than this many bytes.
     Bytes(usize),
+    /// More than there was time for.
+    Time,
 }
 
 impl std::fmt::Display for Excess {
@@ -95,6 +105,7 @@ impl std::fmt::Display for Excess {
             Self::Depth(most) => write!(f, "more than {most} tables within each other"),
             Self::Nodes(most) => write!(f, "more than {most} values"),
             Self::Bytes(most) => write!(f, "more than {most} bytes"),
+            Self::Time => f.write_str("more than there was time for"),
         }
     }
 }
@@ -102,6 +113,9 @@ impl std::fmt::Display for Excess {
 impl Excess {
     /// The refusal of a value that has this excess at `path`.
     pub fn at(self, path: &super::ValuePath) -> ScriptError {
-        ScriptError::invalid(format!("{path}: {self} cannot be stored"))
+        match self {
+            Self::Time => ScriptError::new(ScriptErrorKind::Timeout, "the script is out of time"),
+            _ => ScriptError::invalid(format!("{path}: {self} cannot be stored")),
+        }
     }
 }

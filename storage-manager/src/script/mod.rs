@@ -46,6 +46,7 @@ mod key_value;
 mod limits;
 mod namespace;
 mod path;
+pub(crate) mod patience;
 mod policy;
 mod registry;
 mod store;

@@ -56,6 +56,11 @@ impl ScriptRegistry {
         self
     }
 
+    /// How large values may be.
+    pub const fn limits(&self) -> ScriptLimits {
+        self.items.limits
+    }
+
     /// Whether values survive a restart of the process: what the provider says that the registry is routed to.
     ///
     /// # Errors

@@ -135,6 +135,11 @@ impl ScriptStore {
         self.ident.as_ref()
     }
 
+    /// How large values may be.
+    pub const fn limits(&self) -> ScriptLimits {
+        self.items.limits
+    }
+
     /// Stores a value under one of the script's own keys. Nil is stored as well, and is not a delete.
     ///
     /// # Errors

@@ -278,3 +278,23 @@ async fn calls_work_within_pcall_iterators_and_metamethods() {
     let Outcome::Raised(error) = outcome else { panic!("{outcome:?}") };
     assert_eq!((error.message(), error.line()), ("late", Some(1)));
 }
+
+/// The sum was stored, and then could not be answered.
+#[cfg(feature = "luau")]
+#[tokio::test]
+async fn a_sum_that_luau_cannot_hold_is_refused_and_the_number_stays() {
+    Host::new()
+        .run_key_value(
+            r#"
+            for _, sign in ipairs({ 1, -1 }) do
+                cache:set("n", sign * (2 ^ 53 - 1))
+                assert(cache:incr("n", sign) == sign * 2 ^ 53)
+                local sum, err = cache:incr("n", sign)
+                assert(sum == nil and err:kind() == "INVALID" and not err:retryable())
+                assert(cache:get("n") == sign * 2 ^ 53)
+            end
+            local sum, err = cache:incr("new", 2, 2 ^ 53)
+            assert(sum == nil and err:kind() == "INVALID" and not cache:has("new"))"#,
+        )
+        .await;
+}

@@ -4,8 +4,11 @@
 
 mod agent;
 mod cancellation;
+mod coroutines;
+mod everywhere;
 mod guide;
 mod key_value;
+mod model;
 mod sandbox;
 mod support;
 mod values;

@@ -5,6 +5,7 @@ use std::{io, time::Duration};
 use storage_manager::{
     ErrorKind,
     lua::{Limit, Outcome, Sandbox, Script},
+    script::{ScriptResult, ScriptValue},
 };
 
 use crate::support::{Host, finish, raised};
@@ -48,7 +49,7 @@ async fn arguments_are_seen_as_dots() {
     let vm = Sandbox::new().vm().unwrap();
     let script =
         Script::new("a.lua", "assert(select('#', ...) == 2) assert(... == 'a' and select(2, ...) == '')");
-    assert!(matches!(vm.run(script, ["a", ""]).await, Outcome::Finished));
+    assert!(matches!(vm.run(script, ["a", ""]).await, Outcome::Finished(_)));
 }
 
 #[tokio::test]
@@ -138,4 +139,40 @@ async fn libraries_of_a_machine_do_not_reach_the_next() {
     let vm = sandbox.vm().unwrap();
     let _ = vm.run(Script::new("a.lua", "planted = 1 string.rep = nil"), []).await;
     finish(sandbox.vm().unwrap(), "assert(planted == nil and ('x'):rep(2) == 'xx')").await;
+}
+
+/// What a script returns in a machine of its own.
+async fn returned(source: &str) -> ScriptResult<Vec<ScriptValue>> {
+    let outcome = Sandbox::new().vm().unwrap().run(Script::new("a.lua", source), []).await;
+    let Outcome::Finished(returned) = outcome else { panic!("{outcome:?}\n{source}") };
+    returned
+}
+
+#[tokio::test]
+async fn what_a_script_returns_reaches_the_host() {
+    assert_eq!(returned("").await.unwrap(), []);
+    assert_eq!(returned("return nil").await.unwrap(), [ScriptValue::Nil]);
+    let values = returned("return 1, nil, 'x\\255', { a = { true } }, 0.5, nil").await.unwrap();
+    assert_eq!(values.len(), 6);
+    assert_eq!((&values[0], &values[1], &values[4]), (&1.into(), &ScriptValue::Nil, &0.5.into()));
+    assert_eq!(values[2], ScriptValue::String((&b"x\xff"[..]).into()));
+    let inner = values[3].as_table().and_then(|table| table.get("a")?.as_table());
+    assert_eq!(inner.unwrap().sequence(), [true.into()]);
+}
+
+#[tokio::test]
+async fn what_no_value_is_is_returned_as_a_refusal_with_its_place() {
+    for (source, message) in [
+        ("return print", "value[1]: a function cannot be stored"),
+        ("return 1, { run = print }", "value[2].run: a function cannot be stored"),
+        ("local t = {} t.t = t return t", "value[1].t: a table within itself cannot be stored"),
+        (
+            "local t = {} for i = 1, 65 do t[i] = i end return (unpack or table.unpack)(t)",
+            "returned 65 values",
+        ),
+        ("local s = ('x'):rep(10000000) return s, s", "value[2]: more than 16777216 bytes"),
+    ] {
+        let error = returned(source).await.unwrap_err();
+        assert!(error.message().contains(message), "{source}: {error}");
+    }
 }

@@ -1,11 +1,11 @@
 //! Values that go into the storage come back as they were, or are refused with the place.
 
 use storage_manager::{
-    lua::{from_lua, mlua::Lua, to_lua},
-    script::{ScriptKey, ScriptLimits, ScriptValue},
+    lua::{from_lua, install_agent_modules, install_key_value_module, mlua::Lua, to_lua},
+    script::{AllowAll, KeyValueStores, ScriptKey, ScriptLimits, ScriptRegistry, ScriptStore, ScriptValue},
 };
 
-use crate::support::Host;
+use crate::support::{Host, finish, seeded};
 
 #[tokio::test]
 async fn what_cannot_be_stored_is_refused_with_its_place_and_nothing_is_written() {
@@ -69,6 +69,65 @@ async fn numbers_bytes_and_shapes_are_exact() {
         .await;
 }
 
+/// The binding converted within the default limits, so that narrower ones were noticed late and wider ones never.
+#[tokio::test]
+async fn the_limits_of_a_store_are_those_of_its_scripts() {
+    let host = Host::new();
+    let default = ScriptLimits::default();
+    let narrow = ScriptLimits { depth: 2, nodes: 10, bytes: 1_000 };
+    let wide = ScriptLimits { nodes: default.nodes + 1_000, bytes: default.bytes * 2, ..default };
+    let source = r#"
+        local many, long = {}, ("x"):rep(17000000)
+        for i = 1, 1000001 do many[i] = 1 end
+        for message, value in pairs({
+            ["value[1][1]: more than 2 tables"] = { { {} } },
+            ["value[10]: more than 10 values"] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 },
+            ["value: more than 1000 bytes"] = ("x"):rep(1001),
+        }) do
+            for _, put in pairs(NARROW) do
+                local err = put(value)
+                assert(err and err:kind() == "INVALID", message)
+                assert(err:message():find(message, 1, true), err:message())
+            end
+        end
+        for _, put in pairs(NARROW) do assert(put({ { 1, 2, 3 } }) == nil) end
+        for name, put in pairs(WIDE) do
+            assert(put(long) == nil)
+            assert(name ~= 1 and name ~= "set" or put(many) == nil)
+        end"#;
+    for (name, limits) in [("NARROW", narrow), ("WIDE", wide)] {
+        let store = ScriptStore::builder(&host.manager).limits(limits).build();
+        let registry = ScriptRegistry::new(&host.manager).with_limits(limits);
+        let stores = KeyValueStores::with_limits(&host.manager, AllowAll, limits);
+        stores.register_routed("app:limited").unwrap();
+        assert_eq!([store.limits(), registry.limits(), stores.limits()], [limits; 3]);
+        let sandbox = host.sandbox().memory_limit(256 << 20);
+        let source = source.replace(name, "PUTS").replace("NARROW", "{}").replace("WIDE", "{}");
+
+        let vm = sandbox.vm().unwrap();
+        install_agent_modules(vm.lua(), &store, &registry).unwrap();
+        let puts = "
+            local function raised(call)
+                return function(value) local _, err = pcall(call, 'a', value) return err end
+            end
+            local PUTS = { raised(store.put), raised(store.put_global), raised(registry.put) }";
+        finish(vm, &format!("{puts}\n{source}")).await;
+
+        let vm = sandbox.vm().unwrap();
+        install_key_value_module(vm.lua(), stores.unit_of_work()).unwrap();
+        let puts = "
+            local handle = require('store').get('app:limited')
+            local PUTS = {}
+            for _, name in ipairs({ 'set', 'put', 'add', 'replace' }) do
+                PUTS[name] = function(value)
+                    if name == 'add' then handle:delete('a') end
+                    return (select(2, handle[name](handle, 'a', value)))
+                end
+            end";
+        finish(vm, &format!("{puts}\n{source}")).await;
+    }
+}
+
 /// Random trees from a seed, so that a failure can be replayed.
 fn random_value(random: &mut fastrand::Rng, depth: u32) -> ScriptValue {
     let kinds = if depth == 0 { 6 } else { 8 };
@@ -99,7 +158,7 @@ fn random_key(random: &mut fastrand::Rng) -> ScriptKey {
 }
 
 /// Luau has one type of numbers: what is whole comes back as an integer, and NaN without the bits that only we can see.
-fn as_the_interpreter_knows_it(value: ScriptValue) -> ScriptValue {
+pub(crate) fn as_the_interpreter_knows_it(value: ScriptValue) -> ScriptValue {
     match value {
         ScriptValue::Float(float) if float.is_nan() => ScriptValue::Float(f64::NAN),
         #[cfg(feature = "luau")]
@@ -118,10 +177,7 @@ fn as_the_interpreter_knows_it(value: ScriptValue) -> ScriptValue {
 
 #[test]
 fn any_tree_goes_into_the_interpreter_and_comes_back() {
-    let seed =
-        std::env::var("LUA_VALUES_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
-    println!("replay with LUA_VALUES_SEED={seed}");
-    let (mut random, lua) = (fastrand::Rng::with_seed(seed), Lua::new());
+    let (mut random, lua) = (seeded(), Lua::new());
     for _ in 0..20_000 {
         let value = as_the_interpreter_knows_it(random_value(&mut random, 4));
         let inside = to_lua(&lua, &value).unwrap();

@@ -128,7 +128,7 @@ impl Model {
         let step = random_number(random);
         let init = random.bool().then(|| random_number(random));
         let ttl = init.filter(|_| random.bool()).map(|_| ttl(3.0));
-        let answer = handle.incr(key, Increment { step, init, ttl }).await;
+        let answer = handle.incr(key, Increment { step, init, ttl, ..Increment::default() }).await;
         let before = self.entries.get(key).cloned();
         let base = before.as_ref().map_or(init, |entry| Number::try_from(&entry.value).ok());
         match base.map(|base| base.checked_add(step)) {

@@ -51,11 +51,27 @@ impl World {
 
     /// One of each kind; without a server and its program, the one on Redis is missing, which is said aloud.
     pub(crate) async fn all() -> Vec<Self> {
-        #[cfg_attr(not(feature = "redis"), expect(unused_mut, reason = "there is nothing to add"))]
+        #[cfg_attr(
+            not(any(feature = "redis", feature = "sqlite")),
+            expect(unused_mut, reason = "there is nothing to add")
+        )]
         let mut worlds = vec![Self::memory(), Self::fs().await];
         #[cfg(feature = "redis")]
         worlds.extend(Self::redis().await);
+        #[cfg(feature = "sqlite")]
+        worlds.push(Self::sqlite().await);
         worlds
+    }
+
+    #[cfg(feature = "sqlite")]
+    async fn sqlite() -> Self {
+        use storage_manager::{SqlConfig, SqlProvider};
+
+        let (dir, clock) = (TempDir::new().unwrap(), ManualClock::default());
+        let config = SqlConfig::from_url(&format!("sqlite:{}/store.db", dir.path().display())).unwrap();
+        let provider = SqlProvider::builder(config).clock(clock.shared()).connect().await.unwrap();
+        let manager = UnifiedStorageManager::builder().clock(clock.shared()).fallback(provider);
+        Self { name: "sqlite", manager: manager.build().unwrap(), clock, dir: Some(dir) }
     }
 
     /// A store of its own on the server that all tests of the program share.

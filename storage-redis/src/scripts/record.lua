@@ -1,8 +1,4 @@
--- What the scripts know of a record; `record.rs` says the same in Rust. Numbers are pairs of 32-bit limbs, because a
--- number of Lua is a double and holds no 64 bits.
-local LIMBS = '>I4I4I4I4I4I4I4I4I4I4I4I4I4I4I4I4I4I4I4I4I4'
-local HEAD = 84
-local MAGIC = 1936850945
+-- What the scripts know of a record beside the limbs of its head.
 
 -- The check of a head: a sum of products that stays below 2^53, so that it is exact in a double.
 local function check(v1, v2, i1, i2, i3, i4, e1, e2, c1, c2, u1, u2, ml, sz, m1, m2, p1, p2)

@@ -1,5 +1,19 @@
--- Puts an item back into a lost index, unless it was changed meanwhile and so put itself there. KEYS: item, index. ARGV: the
--- head of the item; then pairs of a score and an entry.
-if redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end
-redis.call('ZADD', KEYS[2], unpack(ARGV, 2))
+-- Puts an item back into a lost index. KEYS: item, index. ARGV: whether everything is indexed.
+--
+-- Answers 1 if it was put back, 0 if there is nothing to put back, else why it cannot be read.
+local item, index = KEYS[1], KEYS[2]
+local old = redis.pcall('GETRANGE', item, 0, 255)
+if type(old) == 'table' then return {'type'} end
+if old == '' then return 0 end
+local sound, _, _, _, _, _, _, _, _, _, _, _, length = limbs_of(old)
+if not sound then return {'damaged'} end
+local read, entries = pcall(entries_of, old, item:sub(#index + 2), meta_of(item, old, length), ARGV[1] == '1', {})
+if not read then return {'damaged'} end
+if #entries == 0 then return 0 end
+local added = {}
+for _, entry in ipairs(entries) do
+  added[#added + 1] = '0'
+  added[#added + 1] = entry
+end
+redis.call('ZADD', index, unpack(added))
 return 1

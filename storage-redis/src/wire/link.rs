@@ -52,7 +52,13 @@ impl Link {
         let pump = Pump {
             address,
             manner,
-            calls: Calls { queue: calls, batch: Vec::new(), waiting: VecDeque::new(), alarm: Alarm::new() },
+            calls: Calls {
+                queue: calls,
+                batch: Vec::new(),
+                waiting: VecDeque::new(),
+                has_held_back: false,
+                alarm: Alarm::new(),
+            },
             failures: 0,
             not_before: Instant::now(),
         };
@@ -150,6 +156,8 @@ struct Calls {
     /// Room for what is taken over at once.
     batch: Vec<Entry>,
     waiting: VecDeque<Entry>,
+    /// Whether the waiting calls were held back once already.
+    has_held_back: bool,
     alarm: Alarm,
 }
 
@@ -187,6 +195,10 @@ impl Calls {
     ) -> Poll<io::ErrorKind> {
         loop {
             let more = self.take_over(cx);
+            if self.holds_back(session) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             session.put(&mut self.waiting);
             if let Some(heard) = session.silent_since() {
                 self.alarm.not_after(heard + silence);
@@ -207,6 +219,14 @@ impl Calls {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Whether to let other tasks run first, once. Of many callers who were just answered, the first to call again would
+    /// otherwise travel alone, because the runtime runs next what was woken last.
+    fn holds_back(&mut self, session: &Session) -> bool {
+        let are_few = !self.waiting.is_empty() && self.waiting.len() < session.given();
+        self.has_held_back = are_few && !self.has_held_back;
+        self.has_held_back
     }
 
     /// What is to be done when the alarm rings.

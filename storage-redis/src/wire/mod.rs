@@ -133,6 +133,12 @@ impl Wire {
         join_all(calls.into_iter().map(|call| self.call(call, deadline))).await
     }
 
+    /// The address of the node that calls for `slot` go to; empty if none is known.
+    pub(crate) fn node_of(&self, slot: Slot) -> String {
+        let routes = self.shared.servers.routes();
+        routes.node(slot).map(|node| node.address.to_string()).unwrap_or_default()
+    }
+
     /// Refuses further calls, waits for those under way, and ends the connections. Closing again does nothing.
     pub(crate) async fn close(&self) {
         // Those under way end by themselves: no call outlives its deadline.

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use redis::Value;
 use storage_core::{ErrorKind, Result, StorageError};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep_until, timeout_at},
+};
 
 use super::{
     Wire,
@@ -24,6 +27,9 @@ const MOST_REDIRECTIONS: u32 = 16;
 const MOST_REPLICAS: u32 = 3;
 const SHORTEST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
+/// A write that is sent this shortly before its deadline may miss its answer, which would make an outcome that is known, as
+/// nothing was applied, an unknown one.
+const TIME_FOR_AN_ANSWER: Duration = Duration::from_millis(50);
 
 /// A call that met with a setback, and what it went through.
 pub(super) struct Recovery<'a> {
@@ -33,6 +39,10 @@ pub(super) struct Recovery<'a> {
     breaks: u32,
     redirections: u32,
     replicas: u32,
+    /// Held while it brings the source of a script to a node.
+    lesson: Option<OwnedSemaphorePermit>,
+    /// Whether it waited for another to do so.
+    has_waited: bool,
     wait: Duration,
 }
 
@@ -46,7 +56,17 @@ enum Next {
 
 impl<'a> Recovery<'a> {
     pub(super) fn new(wire: &'a Wire, setback: Box<Setback>, node: Option<Arc<Node>>) -> Self {
-        Self { wire, setback, node, breaks: 0, redirections: 0, replicas: 0, wait: SHORTEST_WAIT }
+        Self {
+            wire,
+            setback,
+            node,
+            breaks: 0,
+            redirections: 0,
+            replicas: 0,
+            lesson: None,
+            has_waited: false,
+            wait: SHORTEST_WAIT,
+        }
     }
 
     /// Sends the call again as long as that is right and its deadline allows.
@@ -108,7 +128,7 @@ impl<'a> Recovery<'a> {
 
     async fn after_refusal(&mut self, text: &str) -> Result<Next> {
         match text.split(' ').next().unwrap_or_default() {
-            "NOSCRIPT" if self.setback.trip.call.carry_source() => Ok(self.same_node()),
+            "NOSCRIPT" => self.after_unknown_script(text).await,
             "MOVED" => self.redirection(text).map(|(slot, address)| {
                 self.wire.shared.servers.move_slot(slot, &address);
                 Next::Slot
@@ -120,6 +140,22 @@ impl<'a> Recovery<'a> {
             "READONLY" => self.after_replica(text).await,
             _ => Err(server_error(text)),
         }
+    }
+
+    /// One of the calls that need a script brings its source; the others wait until it did, and are sent as they were.
+    async fn after_unknown_script(&mut self, text: &str) -> Result<Next> {
+        if let Some(node) = self.node.as_ref().filter(|_| !self.has_waited) {
+            match Arc::clone(&node.teaching).try_acquire_owned() {
+                Ok(lesson) => self.lesson = Some(lesson),
+                Err(_) => {
+                    self.has_waited = true;
+                    // A deadline that passes meanwhile is noticed when the call is sent.
+                    drop(timeout_at(self.deadline(), node.teaching.acquire()).await);
+                    return Ok(self.same_node());
+                }
+            }
+        }
+        if self.setback.trip.call.carry_source() { Ok(self.same_node()) } else { Err(server_error(text)) }
     }
 
     /// A node that was asked for a slot it does not have yet is asked again in the same way.
@@ -155,7 +191,7 @@ impl<'a> Recovery<'a> {
     /// The cluster is busy with itself: once more after a short wait, until the deadline.
     async fn after_a_while(&mut self, text: &str) -> Result<Next> {
         let until = Instant::now() + self.wait;
-        if until >= self.deadline() {
+        if until + TIME_FOR_AN_ANSWER >= self.deadline() {
             return Err(server_error(text));
         }
         self.wait = (self.wait * 2).min(LONGEST_WAIT);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use super::{
     address::Address,
     link::{Link, Manner},
@@ -13,12 +15,14 @@ use super::{
 pub(super) struct Node {
     pub(super) address: Address,
     links: Vec<Link>,
+    /// Held by the one call that brings the source of a script along, while others wait that need it too.
+    pub(super) teaching: Arc<Semaphore>,
 }
 
 impl Node {
     pub(super) fn new(address: Address, manner: &Arc<Manner>) -> Arc<Self> {
         let links = (0..manner.connections).map(|_| Link::new(address.clone(), Arc::clone(manner))).collect();
-        Arc::new(Self { address, links })
+        Arc::new(Self { address, links, teaching: Arc::new(Semaphore::new(1)) })
     }
 
     /// The link for `slot`. It is always the same, so that calls for one slot are carried out in their order.

@@ -37,6 +37,8 @@ pub(super) struct Session {
     in_flight: VecDeque<Sent>,
     heard: Instant,
     answered: bool,
+    /// Answers given since a call was last put on the connection.
+    given: usize,
     ending: bool,
 }
 
@@ -60,6 +62,7 @@ impl Session {
             in_flight: VecDeque::new(),
             heard: Instant::now(),
             answered: false,
+            given: 0,
             ending: false,
         }
     }
@@ -77,6 +80,11 @@ impl Session {
     /// Whether any call was answered on it.
     pub(super) fn has_answered(&self) -> bool {
         self.answered
+    }
+
+    /// How many callers were answered since a call was last put on it: they may be about to call again.
+    pub(super) fn given(&self) -> usize {
+        self.given
     }
 
     /// Whether it takes more calls now.
@@ -103,6 +111,7 @@ impl Session {
             self.out.extend_from_slice(b"*1\r\n$6\r\nASKING\r\n");
         }
         entry.trip.call.write_to(&mut self.out);
+        self.given = 0;
         self.in_flight.push_back(Sent { start, before: u8::from(entry.trip.asking), entry: Some(entry) });
     }
 
@@ -168,6 +177,7 @@ impl Session {
         }
         let Some(entry) = self.in_flight.pop_front().and_then(|sent| sent.entry) else { return Ok(()) };
         self.answered = true;
+        self.given += 1;
         match reply {
             Reply::Value(value) => entry.succeed(value),
             Reply::Error(text) => {

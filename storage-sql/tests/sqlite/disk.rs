@@ -9,7 +9,11 @@ use storage_core::{Condition, ErrorKind, StorageProvider};
 
 use super::{
     open,
-    support::{key, load, save},
+    support::{
+        key, load,
+        processes::{Process, argument},
+        save,
+    },
 };
 
 /// A small file system of its own.
@@ -105,4 +109,68 @@ async fn on_a_disk_that_becomes_read_only_saves_fail_and_nothing_is_lost() {
     let store = open(&disk.file()).await.unwrap();
     assert_eq!(load(&store, "a").await.unwrap().as_deref(), Some("1"));
     store.close().await.unwrap();
+}
+
+/// Saves until the disk fails, and says what happens then.
+#[tokio::test]
+#[ignore = "runs as a child of another test"]
+async fn child_saves_until_the_disk_fails() {
+    let Some(file) = argument() else { return };
+    let store = open(Path::new(&file)).await.unwrap();
+    let mut stored = 0;
+    let error = loop {
+        match save(&store, &format!("k{stored}"), "1").await {
+            Ok(_) => println!("acknowledged {stored}"),
+            Err(error) => break error,
+        }
+        stored += 1;
+    };
+    println!("failed {}", error.kind());
+    println!("then {}", save(&store, "later", "1").await.unwrap_err().kind());
+    println!("delete {}", store.delete(key("k0"), Condition::None).await.unwrap_err().kind());
+    println!("healthy {}", store.health().await.is_healthy());
+    println!("loads {}", load(&store, "k0").await.unwrap().unwrap());
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_written_until_the_store_is_opened_again() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        assert!(std::env::var("REQUIRE_BACKENDS").as_deref() != Ok("1"), "strace is missing");
+        eprintln!("SKIPPED: strace is missing, which makes a disk fail");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("store.db");
+    let test = "disk::child_saves_until_the_disk_fails";
+    let mut child = Process::start_with_failing_syncs(test, &file.display().to_string(), 12);
+    let mut acknowledged = 0;
+    let mut failed = None;
+    while let Some(line) = child.next_line() {
+        match line.rsplit_once("acknowledged ") {
+            Some((_, number)) => acknowledged = number.parse::<u32>().unwrap() + 1,
+            None => {
+                failed = line.rsplit_once("failed ").map(|(_, kind)| kind.to_owned());
+                if failed.is_some() {
+                    break;
+                }
+            }
+        }
+    }
+    assert_eq!(failed.as_deref(), Some("OutcomeUnknown"));
+    assert!(acknowledged > 3, "{acknowledged}");
+    assert_eq!(child.next("then").as_deref(), Some("ReadOnly"));
+    assert_eq!(child.next("delete").as_deref(), Some("ReadOnly"));
+    assert_eq!(child.next("healthy").as_deref(), Some("false"));
+    assert_eq!(child.next("loads").as_deref(), Some("1"));
+    drop(child);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = open(&file).await.unwrap();
+        for n in 0..acknowledged {
+            assert_eq!(load(&store, &format!("k{n}")).await.unwrap().as_deref(), Some("1"), "k{n}");
+        }
+        save(&store, "later", "1").await.unwrap();
+        assert!(store.verify().await.unwrap().is_clean());
+        store.close().await.unwrap();
+    });
 }

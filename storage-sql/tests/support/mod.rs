@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     reason = "tests state what they expect by panicking"
@@ -12,6 +13,8 @@ pub(crate) mod corpus;
 pub(crate) mod differential;
 #[cfg(feature = "mysql")]
 pub(crate) mod mysql;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 pub(crate) mod processes;
 
 use storage_core::{ItemKey, Result, SaveRequest, StorageItem, StorageProvider};

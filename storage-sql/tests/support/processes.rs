@@ -16,7 +16,20 @@ pub(crate) struct Process {
 impl Process {
     /// Runs one ignored test of this program in a process of its own.
     pub(crate) fn start(test: &str, argument: &str) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
+        Self::run(Command::new(std::env::current_exe().unwrap()), test, argument)
+    }
+
+    /// The same under `strace`, which makes every sync of a thread fail from the `nth` on.
+    pub(crate) fn start_with_failing_syncs(test: &str, argument: &str, nth: u32) -> Self {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e"]);
+        strace.arg(format!("inject=fsync,fdatasync:error=EIO:when={nth}+"));
+        strace.arg(std::env::current_exe().unwrap());
+        Self::run(strace, test, argument)
+    }
+
+    fn run(mut command: Command, test: &str, argument: &str) -> Self {
+        let mut child = command
             .args([test, "--exact", "--nocapture", "--ignored"])
             .env(ARGUMENT, argument)
             .stdout(Stdio::piped())
@@ -33,6 +46,11 @@ impl Process {
             let at = line.find(word)?;
             Some(line[at + word.len()..].trim().to_owned())
         })
+    }
+
+    /// The next line; `None` once the child is gone.
+    pub(crate) fn next_line(&mut self) -> Option<String> {
+        self.lines.next()?.ok()
     }
 
     pub(crate) fn kill(&mut self) {

@@ -1,16 +1,12 @@
 //! Out of the interpreter.
 
-use std::{ffi::c_void, sync::Arc};
+use std::ffi::c_void;
 
 use bytes::Bytes;
 use mlua::{LuaString, Table, Value};
 
-use crate::{
-    lua::deadline::Deadline,
-    script::{
-        Budget, Excess, ScriptError, ScriptErrorKind, ScriptKey, ScriptLimits, ScriptResult, ScriptTable,
-        ScriptValue, ValuePath,
-    },
+use crate::script::{
+    Budget, Excess, ScriptError, ScriptKey, ScriptLimits, ScriptResult, ScriptTable, ScriptValue, ValuePath,
 };
 
 /// The value of a script that `value` is: a copy, without metatables. Tables that are reached twice are copied twice.
@@ -31,29 +27,14 @@ use crate::{
 /// # Ok::<(), storage_manager::lua::mlua::Error>(())
 /// ```
 pub fn from_lua(value: &Value, limits: ScriptLimits) -> ScriptResult<ScriptValue> {
-    from_lua_until(None, value, limits)
+    Walk::new(limits).value(value).map_err(Refusal::explain)
 }
 
-/// As [`from_lua`], which gives up at the deadline of the script: nothing else interrupts it.
-pub(crate) fn from_lua_until(
-    deadline: Option<Arc<Deadline>>,
-    value: &Value,
-    limits: ScriptLimits,
-) -> ScriptResult<ScriptValue> {
-    let mut walk = Walk { budget: Budget::new(limits), ancestors: Vec::new(), deadline, steps: 0 };
-    walk.value(value).map_err(Refusal::explain)
-}
-
-/// How many values are converted between two looks at the clock.
-pub(super) const STEPS: usize = 4_096;
-
-struct Walk {
+/// The way through one value, or through several that share the limits.
+pub(crate) struct Walk {
     budget: Budget,
     /// The tables that are being copied, outermost first.
     ancestors: Vec<*const c_void>,
-    deadline: Option<Arc<Deadline>>,
-    /// Values that were looked at.
-    steps: usize,
 }
 
 /// What cannot be stored, and where.
@@ -67,7 +48,6 @@ enum Refused {
     Key(&'static str),
     Cycle,
     Excess(Excess),
-    Late,
     /// The interpreter failed.
     Broken(mlua::Error),
 }
@@ -96,16 +76,23 @@ impl Refusal {
             Refused::Key(kind) => ScriptError::invalid(format!("{path}: a {kind} cannot be stored as a key")),
             Refused::Cycle => ScriptError::invalid(format!("{path}: a table within itself cannot be stored")),
             Refused::Excess(excess) => excess.at(&path),
-            Refused::Late => ScriptError::new(ScriptErrorKind::Timeout, "the script is out of time"),
             Refused::Broken(error) => ScriptError::invalid(format!("{path}: {error}")),
         }
     }
 }
 
 impl Walk {
+    pub(crate) fn new(limits: ScriptLimits) -> Self {
+        Self { budget: Budget::new(limits), ancestors: Vec::new() }
+    }
+
+    /// A value that is called `key` in messages, as a member of another one is.
+    pub(crate) fn member(&mut self, key: ScriptKey, value: &Value) -> ScriptResult<ScriptValue> {
+        self.value(value).map_err(|refusal| refusal.within(key).explain())
+    }
+
     fn value(&mut self, value: &Value) -> Result<ScriptValue, Refusal> {
         self.budget.spend(1)?;
-        self.check_time()?;
         match value {
             Value::Nil => Ok(ScriptValue::Nil),
             Value::Boolean(value) => Ok(ScriptValue::Boolean(*value)),
@@ -114,16 +101,6 @@ impl Walk {
             Value::String(text) => self.text(text).map(ScriptValue::String),
             Value::Table(table) => self.table(table).map(ScriptValue::Table),
             other => Err(Refused::Kind(other.type_name()).into()),
-        }
-    }
-
-    fn check_time(&mut self) -> Result<(), Refusal> {
-        self.steps += 1;
-        match &self.deadline {
-            Some(deadline) if self.steps.is_multiple_of(STEPS) && deadline.check().is_err() => {
-                Err(Refused::Late.into())
-            }
-            _ => Ok(()),
         }
     }
 
@@ -183,25 +160,5 @@ impl Walk {
             Value::String(key) => self.text(key).map(ScriptKey::String),
             _ => Err(refused()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use mlua::Lua;
-
-    use super::*;
-
-    #[test]
-    fn a_large_value_is_not_converted_beyond_the_deadline() {
-        let lua = Lua::new();
-        let list = lua.create_sequence_from(0..10_000).unwrap();
-        let late = Some(Deadline::new(Instant::now()));
-        let limits = ScriptLimits::default();
-        let error = from_lua_until(late, &Value::Table(list.clone()), limits).unwrap_err();
-        assert_eq!(error.kind(), ScriptErrorKind::Timeout);
-        assert!(from_lua_until(None, &Value::Table(list), limits).is_ok());
     }
 }

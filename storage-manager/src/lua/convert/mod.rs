@@ -6,6 +6,6 @@
 mod from_lua;
 mod to_lua;
 
+pub(crate) use from_lua::Walk;
 pub use from_lua::from_lua;
-pub(crate) use from_lua::from_lua_until;
 pub use to_lua::to_lua;

@@ -2,12 +2,7 @@
 
 use mlua::{Lua, Result, Table, Value};
 
-use super::from_lua::STEPS;
-use crate::lua::deadline::Deadline;
-
-#[cfg(feature = "luau")]
-use crate::script::{ScriptError, ScriptErrorKind};
-use crate::script::{ScriptKey, ScriptTable, ScriptValue};
+use crate::script::{ScriptError, ScriptErrorKind, ScriptKey, ScriptTable, ScriptValue, patience::Patience};
 
 /// A fresh copy of `value` in the interpreter.
 ///
@@ -15,45 +10,49 @@ use crate::script::{ScriptKey, ScriptTable, ScriptValue};
 /// The interpreter is out of memory. On Luau, whose numbers are floats: an integer that no float equals, which some other
 /// program stored.
 pub fn to_lua(lua: &Lua, value: &ScriptValue) -> Result<Value> {
-    match value {
-        ScriptValue::Nil => Ok(Value::Nil),
-        ScriptValue::Boolean(value) => Ok(Value::Boolean(*value)),
-        ScriptValue::Integer(value) => integer(*value),
-        ScriptValue::Float(value) => Ok(Value::Number(*value)),
-        ScriptValue::String(value) => lua.create_string(value).map(Value::String),
-        ScriptValue::Table(value) => table(lua, value).map(Value::Table),
-    }
+    Walk { lua, patience: Patience::of_this_task() }.value(value)
 }
 
-fn table(lua: &Lua, value: &ScriptTable) -> Result<Table> {
-    let rest = value.rest();
-    let table = lua.create_table_with_capacity(value.sequence().len(), rest.len())?;
-    let deadline = Deadline::of(lua);
-    for (value, step) in value.sequence().iter().zip(0..) {
-        check_time(deadline.as_deref(), step)?;
-        table.raw_push(to_lua(lua, value)?)?;
-    }
-    for ((key, value), step) in rest.zip(0..) {
-        check_time(deadline.as_deref(), step)?;
-        table.raw_set(self::key(lua, key)?, to_lua(lua, value)?)?;
-    }
-    Ok(table)
+struct Walk<'l> {
+    lua: &'l Lua,
+    patience: Patience,
 }
 
-/// Gives up at the deadline of the script: nothing else interrupts a conversion.
-fn check_time(deadline: Option<&Deadline>, step: usize) -> Result<()> {
-    match deadline {
-        Some(deadline) if step.is_multiple_of(STEPS) => deadline.check().map(|_| ()),
-        _ => Ok(()),
+impl Walk<'_> {
+    fn value(&mut self, value: &ScriptValue) -> Result<Value> {
+        if self.patience.is_over() {
+            let error = ScriptError::new(ScriptErrorKind::Timeout, "the script is out of time");
+            return Err(mlua::Error::external(error));
+        }
+        match value {
+            ScriptValue::Nil => Ok(Value::Nil),
+            ScriptValue::Boolean(value) => Ok(Value::Boolean(*value)),
+            ScriptValue::Integer(value) => integer(*value),
+            ScriptValue::Float(value) => Ok(Value::Number(*value)),
+            ScriptValue::String(value) => self.lua.create_string(value).map(Value::String),
+            ScriptValue::Table(value) => self.table(value).map(Value::Table),
+        }
     }
-}
 
-fn key(lua: &Lua, key: &ScriptKey) -> Result<Value> {
-    match key {
-        ScriptKey::Boolean(key) => Ok(Value::Boolean(*key)),
-        ScriptKey::Integer(key) => integer(*key),
-        ScriptKey::Float(key) => Ok(Value::Number(key.get())),
-        ScriptKey::String(key) => lua.create_string(key).map(Value::String),
+    fn table(&mut self, value: &ScriptTable) -> Result<Table> {
+        let rest = value.rest();
+        let table = self.lua.create_table_with_capacity(value.sequence().len(), rest.len())?;
+        for value in value.sequence() {
+            table.raw_push(self.value(value)?)?;
+        }
+        for (key, value) in rest {
+            table.raw_set(self.key(key)?, self.value(value)?)?;
+        }
+        Ok(table)
+    }
+
+    fn key(&self, key: &ScriptKey) -> Result<Value> {
+        match key {
+            ScriptKey::Boolean(key) => Ok(Value::Boolean(*key)),
+            ScriptKey::Integer(key) => integer(*key),
+            ScriptKey::Float(key) => Ok(Value::Number(key.get())),
+            ScriptKey::String(key) => self.lua.create_string(key).map(Value::String),
+        }
     }
 }
 

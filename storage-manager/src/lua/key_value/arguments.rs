@@ -1,21 +1,27 @@
 //! What scripts pass to the methods of handles.
 
-use mlua::{Lua, MultiValue, Table, Value};
+use mlua::{MultiValue, Table, Value};
 
 use crate::{
-    lua::answer::{self, kind, text},
-    script::{Increment, ListOptions, Number, Put, ScriptError, ScriptResult, ScriptValue, Ttl},
+    lua::{
+        answer::{self, kind, text},
+        convert::from_lua,
+    },
+    script::{
+        Increment, ListOptions, Number, Put, ScriptError, ScriptLimits, ScriptResult, ScriptValue, Ttl,
+    },
 };
 
 /// The arguments of one call. One that is missing is nil.
 pub(super) struct Arguments {
-    lua: Lua,
+    /// Those of the store that is called.
+    limits: ScriptLimits,
     values: MultiValue,
 }
 
 impl Arguments {
-    pub(super) const fn new(lua: Lua, values: MultiValue) -> Self {
-        Self { lua, values }
+    pub(super) const fn new(limits: ScriptLimits, values: MultiValue) -> Self {
+        Self { limits, values }
     }
 
     fn at(&self, index: usize) -> &Value {
@@ -28,7 +34,7 @@ impl Arguments {
     }
 
     pub(super) fn value(&self, index: usize) -> ScriptResult<ScriptValue> {
-        answer::value(&self.lua, self.at(index))
+        from_lua(self.at(index), self.limits)
     }
 
     /// Seconds; nil is without end.
@@ -69,7 +75,9 @@ impl Arguments {
     /// `step, init, ttl` behind the key.
     pub(super) fn increment(&self) -> ScriptResult<Increment> {
         let step = number("the step", self.at(1))?.unwrap_or(Increment::default().step);
-        Ok(Increment { step, init: number("init", self.at(2))?, ttl: ttl(self.at(3))? })
+        // What a number of Luau cannot hold could be stored, but not be answered.
+        let most = if cfg!(feature = "luau") { 1 << 53 } else { i64::MAX };
+        Ok(Increment { step, init: number("init", self.at(2))?, ttl: ttl(self.at(3))?, most })
     }
 
     /// Gives each pair of a table to `set`, which says whether it knows the name.

@@ -91,7 +91,7 @@ impl Methods<'_> {
         T: Show + 'static,
     {
         let method = move |lua: Lua, (this, arguments): (UserDataRef<Handle>, MultiValue)| {
-            let answer = call(this.0.clone(), Arguments::new(lua.clone(), arguments));
+            let answer = call(this.0.clone(), Arguments::new(this.0.limits(), arguments));
             async move { or_failure(&lua, answer.await, |lua, value| value.show(lua)) }
         };
         self.table.raw_set(name, self.lua.create_async_function(method)?)

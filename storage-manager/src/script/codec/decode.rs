@@ -51,7 +51,7 @@ fn decode_as(encoding: &Encoding, data: &Bytes, limits: ScriptLimits) -> Result<
         return decode(data, limits);
     }
     Budget::new(limits).spend(data.len()).map_err(Damage::Excess)?;
-    match encoding {
+    let value = match encoding {
         encoding if *encoding == Encoding::RAW => Ok(ScriptValue::String(data.clone())),
         encoding if *encoding == Encoding::JSON => Codec::Json.decode(encoding, data),
         encoding if *encoding == Encoding::MESSAGE_PACK => Codec::MessagePack.decode(encoding, data),
@@ -59,7 +59,21 @@ fn decode_as(encoding: &Encoding, data: &Bytes, limits: ScriptLimits) -> Result<
             let message = format!("the item is stored as {other}, which scripts cannot read");
             Err(StorageError::new(ErrorKind::Serialization, message))
         }
+    }?;
+    measure(&value, &mut Budget::new(limits)).map_err(Damage::Excess)?;
+    Ok(value)
+}
+
+/// Pays for a value that was read without a budget.
+fn measure(value: &ScriptValue, budget: &mut Budget) -> Result<(), Excess> {
+    budget.spend(0)?;
+    if let ScriptValue::Table(table) = value {
+        budget.enter()?;
+        table.sequence().iter().try_for_each(|value| measure(value, budget))?;
+        table.rest().try_for_each(|(_, value)| measure(value, budget))?;
+        budget.leave();
     }
+    Ok(())
 }
 
 /// Why bytes are no value.
@@ -74,6 +88,7 @@ impl From<Damage> for StorageError {
             Damage::Form(what) => {
                 Self::new(ErrorKind::Corrupted, format!("the stored value is damaged: {what}"))
             }
+            Damage::Excess(Excess::Time) => Self::new(ErrorKind::Timeout, "the script is out of time"),
             Damage::Excess(excess) => {
                 Self::new(ErrorKind::Invalid, format!("the stored value has {excess}, which is not read"))
             }

@@ -78,11 +78,14 @@ pub struct Increment {
     pub init: Option<Number>,
     /// How long an entry lives that this call makes. Goes with `init`; an entry that is there keeps its deadline.
     pub ttl: Option<Ttl>,
+    /// The largest whole sum, and without its sign the least, for a script language that holds no more. A sum beyond it is
+    /// `INVALID`. Default: that of 64 bits.
+    pub most: i64,
 }
 
 impl Default for Increment {
     fn default() -> Self {
-        Self { step: Number::Integer(1), init: None, ttl: None }
+        Self { step: Number::Integer(1), init: None, ttl: None, most: i64::MAX }
     }
 }
 
@@ -92,6 +95,16 @@ impl Increment {
             return Err(ScriptError::invalid("a ttl goes with init: it is for the entry that is made"));
         }
         Ok(())
+    }
+
+    fn add_to(self, number: Number) -> ScriptResult<Number> {
+        match number.checked_add(self.step)? {
+            // The least integer of 64 bits has no counterpart.
+            Number::Integer(sum) if self.most < i64::MAX && sum.unsigned_abs() > self.most.unsigned_abs() => {
+                Err(ScriptError::invalid(format!("the sum exceeds {}", self.most)))
+            }
+            sum => Ok(sum),
+        }
     }
 }
 
@@ -156,7 +169,7 @@ impl Store {
         let Some(item) = self.items.load(&self.content_type, key).await? else {
             return self.begin_counting(key, increment).await;
         };
-        let sum = Number::try_from(&self.items.value(&item)?)?.checked_add(increment.step)?;
+        let sum = increment.add_to(Number::try_from(&self.items.value(&item)?)?)?;
         let updated = self.items.update(&item.metadata, &sum.into()).await;
         self.settle(&item, updated.map(|()| sum))
     }
@@ -165,7 +178,7 @@ impl Store {
         let Some(init) = increment.init else {
             return Err(ScriptError::new(ScriptErrorKind::NotFound, "there is no entry to count up"));
         };
-        let sum = init.checked_add(increment.step)?;
+        let sum = increment.add_to(init)?;
         let expires_at = increment.ttl.unwrap_or_default().deadline(self.items.clock())?;
         let write = Write { expires_at, condition: Condition::Absent };
         match self.items.save(&self.content_type, key, &sum.into(), write).await {

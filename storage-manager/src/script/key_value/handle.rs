@@ -11,8 +11,8 @@ use super::{Entry, Put, StoreInfo, stores::Store};
 use crate::{
     Expiry,
     script::{
-        AccessRequest, Action, Attributes, Ident, ScriptError, ScriptErrorKind, ScriptResult, ScriptValue,
-        Ttl, items::Write, policy,
+        AccessRequest, Action, Attributes, Ident, ScriptError, ScriptErrorKind, ScriptLimits, ScriptResult,
+        ScriptValue, Ttl, items::Write, policy,
     },
 };
 
@@ -43,6 +43,11 @@ impl KeyValueStore {
     /// The id of the store.
     pub fn id(&self) -> &str {
         &self.store.id
+    }
+
+    /// How large values may be.
+    pub fn limits(&self) -> ScriptLimits {
+        self.store.items.limits
     }
 
     /// Gives the handle back; every further call is `INVALID`. Returns `true`, however often it is called. Entries stay.

@@ -79,6 +79,11 @@ impl KeyValueStores {
         Self { inner: Arc::new(inner) }
     }
 
+    /// How large values may be.
+    pub fn limits(&self) -> ScriptLimits {
+        self.inner.items.limits
+    }
+
     /// The manager below.
     pub fn manager(&self) -> &UnifiedStorageManager {
         &self.inner.items.manager

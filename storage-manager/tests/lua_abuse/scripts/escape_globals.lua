@@ -1,6 +1,6 @@
 -- ends: finished
 for _, name in ipairs({
-    "collectgarbage", "coroutine", "debug", "dofile", "gcinfo", "getfenv", "io", "load", "loadfile", "loadstring",
+    "collectgarbage", "debug", "dofile", "gcinfo", "getfenv", "io", "load", "loadfile", "loadstring",
     "newproxy", "package", "require", "setfenv", "warn", "module", "jit", "ffi", "arg",
 }) do
     if _G[name] ~= nil then print("ESCAPED: " .. name) end

@@ -1,2 +1,2 @@
--- ends: raised
+-- ends: time
 coroutine.wrap(function() while true do end end)()

@@ -1,0 +1,3 @@
+-- ends: time
+local ping = coroutine.wrap(function() while true do coroutine.yield() end end)
+while true do ping() end

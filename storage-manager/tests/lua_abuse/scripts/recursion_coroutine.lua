@@ -1,0 +1,3 @@
+-- ends: raised
+local function nest() coroutine.wrap(nest)() end
+nest()
