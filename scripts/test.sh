@@ -53,9 +53,9 @@ missing mount && packages+=(mount)        # small and read-only disks in the fau
 missing mkfs.ext4 && packages+=(e2fsprogs) # a disk whose power can be cut in the fault tests
 missing redis-server && packages+=(redis-server) # what the Redis provider is tested against
 missing redis-cli && packages+=(redis-tools)
-missing mariadbd && packages+=(mariadb-server) # what the MySQL engine of the SQL provider is tested against
 # What the SQL provider is tested against; Debian keeps the server of each version off the path.
 missing postgres && ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && packages+=(postgresql)
+missing mariadbd && packages+=(mariadb-server) # what the MySQL engine of the SQL provider is tested against
 if [ "${#packages[@]}" -gt 0 ]; then
     if missing apt-get; then
         echo "test.sh: please install: ${packages[*]} (no apt-get here)" >&2

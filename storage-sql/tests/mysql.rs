@@ -22,6 +22,7 @@ mod refusals;
 #[path = "mysql/sharing.rs"]
 mod sharing;
 
+use storage_core::ManualClock;
 use storage_sql::{SqlConfig, SqlProvider};
 
 /// The configuration of a store of its own on the server that these tests share.
@@ -39,7 +40,9 @@ async fn open(config: SqlConfig) -> SqlProvider {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_queries_are_answered_as_memory_does() {
-    support::differential::compare(config(), 100).await;
+    let clock = ManualClock::default();
+    let store = SqlProvider::builder(config()).clock(clock.shared()).connect().await.unwrap();
+    support::differential::compare(store, clock, support::differential::seed(), 100).await;
 }
 
 #[tokio::test]

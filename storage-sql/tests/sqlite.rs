@@ -15,7 +15,7 @@ mod processes;
 
 use std::{path::Path, time::Duration};
 
-use storage_core::Result;
+use storage_core::{ManualClock, Result};
 use storage_sql::{SqlConfig, SqlProvider};
 
 fn config(file: &Path) -> SqlConfig {
@@ -34,7 +34,10 @@ async fn open(file: &Path) -> Result<SqlProvider> {
 #[tokio::test]
 async fn random_queries_are_answered_as_memory_does() {
     let directory = tempfile::tempdir().unwrap();
-    support::differential::compare(config(&directory.path().join("store.db")), 250).await;
+    let clock = ManualClock::default();
+    let store = SqlProvider::builder(config(&directory.path().join("store.db"))).clock(clock.shared());
+    let store = store.connect().await.unwrap();
+    support::differential::compare(store, clock, support::differential::seed(), 250).await;
 }
 
 #[tokio::test]

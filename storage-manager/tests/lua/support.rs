@@ -67,8 +67,13 @@ impl Host {
         use storage_manager::{SqlConfig, SqlProvider};
 
         let (directory, clock) = (tempfile::tempdir().unwrap(), ManualClock::default());
-        let config = SqlConfig::from_url(&format!("sqlite:{}/store.db", directory.path().display())).unwrap();
+        let mut config =
+            SqlConfig::from_url(&format!("sqlite:{}/store.db", directory.path().display())).unwrap();
+        // A closure takes along what it uses and no more, so that the directory may be gone before the test ends. A connection
+        // that is open from the start does not mind.
+        config.pool_size = 1;
         let provider = SqlProvider::builder(config).clock(clock.shared()).connect().await.unwrap();
+        assert!(provider.health().await.is_healthy());
         Self { _directory: Some(directory), ..Self::over("sqlite", provider, clock, AllowAll) }
     }
 

@@ -65,11 +65,15 @@ impl World {
 
     #[cfg(feature = "sqlite")]
     async fn sqlite() -> Self {
-        use storage_manager::{SqlConfig, SqlProvider};
+        use storage_manager::{SqlConfig, SqlProvider, StorageProvider as _};
 
         let (dir, clock) = (TempDir::new().unwrap(), ManualClock::default());
-        let config = SqlConfig::from_url(&format!("sqlite:{}/store.db", dir.path().display())).unwrap();
+        let mut config = SqlConfig::from_url(&format!("sqlite:{}/store.db", dir.path().display())).unwrap();
+        // A closure takes along what it uses and no more, so that the directory may be gone before the test ends. A connection
+        // that is open from the start does not mind.
+        config.pool_size = 1;
         let provider = SqlProvider::builder(config).clock(clock.shared()).connect().await.unwrap();
+        assert!(provider.health().await.is_healthy());
         let manager = UnifiedStorageManager::builder().clock(clock.shared()).fallback(provider);
         Self { name: "sqlite", manager: manager.build().unwrap(), clock, dir: Some(dir) }
     }

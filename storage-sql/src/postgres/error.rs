@@ -38,12 +38,30 @@ pub(crate) fn is_of_one_row(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| CLASSES.iter().any(|class| code.code().starts_with(class)))
 }
 
-/// Whether the connection was lost, or never was.
-pub(crate) fn is_lost(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_none_or(is_fatal) && error.source().is_none_or(|cause| !cause.is::<WrongType>())
+/// Whether the prepared statements of a connection are of no use any more: a table was altered, or somebody between us and the
+/// server dropped them.
+pub(crate) fn is_of_old_statements(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| {
+        *code == SqlState::FEATURE_NOT_SUPPORTED || *code == SqlState::INVALID_SQL_STATEMENT_NAME
+    })
 }
 
-type WrongType = tokio_postgres::types::WrongType;
+/// Whether the connection was lost.
+pub(crate) fn is_lost(error: &tokio_postgres::Error) -> bool {
+    match error.as_db_error() {
+        Some(refusal) => is_fatal(refusal),
+        // The driver tells these apart by their texts alone.
+        None => LOST.contains(&error.to_string().as_str()),
+    }
+}
+
+/// What the driver says of a connection that is of no use any more.
+const LOST: [&str; 4] = [
+    "connection closed",
+    "error communicating with the server",
+    "unexpected message from server",
+    "error parsing response from server",
+];
 
 /// What the server said, without the details and hints that repeat what is stored.
 #[derive(Debug)]
@@ -96,11 +114,14 @@ fn kind_of(code: &SqlState) -> (ErrorKind, &'static str) {
             (Kind::Config, "the table does not have the shape that is expected")
         }
         "22001" => (Kind::Invalid, "the key or value is too long for its column"),
+        "22003" | "22008" => (Kind::Invalid, "the deadline is outside the range of its column"),
+        "22021" => (Kind::Invalid, "the column of the values holds texts, and the payload is none"),
         "XX001" | "XX002" => (Kind::Corrupted, "the server found its files damaged"),
         other => match other.get(..2) {
             Some("08" | "57") => (Kind::Unavailable, "the server is not ready or ended the connection"),
             Some("53") => (Kind::Unavailable, "the server has run out of a resource"),
             Some("58") => (Kind::Unavailable, "the system of the server failed"),
+            Some("0A" | "26") => (Kind::Unavailable, "the table was altered meanwhile"),
             Some("54") => (Kind::Invalid, "the item is beyond a limit of the server"),
             _ => (Kind::Internal, "the server refused a statement"),
         },
@@ -124,6 +145,9 @@ fn broken(error: tokio_postgres::Error, during: During) -> StorageError {
         }
         (_, text) if text.starts_with("error serializing parameter") => {
             (ErrorKind::Config, "the table does not have the shape that is expected")
+        }
+        (During::Read | During::Write, text) if !LOST.contains(&text) => {
+            (ErrorKind::Internal, "the driver refused a statement")
         }
         (During::Write, _) => {
             (ErrorKind::OutcomeUnknown, "the connection was lost while a write was under way")

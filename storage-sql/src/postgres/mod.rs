@@ -3,6 +3,8 @@
 mod apply;
 mod error;
 mod lanes;
+mod plain;
+mod plain_table;
 mod read;
 mod rows;
 mod schema;
@@ -10,17 +12,20 @@ mod search;
 mod session;
 mod statements;
 mod tls;
+mod writes;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use storage_core::{
-    Capabilities, CompiledQuery, ErrorKind, Health, ItemKey, Result, SearchPage, Secret, StorageItem,
-    Timestamp, Usage, VerifyReport,
+    Capabilities, CompiledQuery, Health, ItemKey, Result, SearchPage, Secret, StorageItem, Timestamp, Usage,
+    VerifyReport,
 };
 
 use self::{
     lanes::{Lanes, Own},
+    plain::PlainPostgres,
+    plain_table::Table,
     search::Search,
     session::Connector,
     statements::{Names, Statements},
@@ -28,7 +33,7 @@ use self::{
 use crate::{
     config::{Schema, SqlConfig},
     engine::{Engine, Moment, Swept, Write, Written},
-    error::failure,
+    plain::Plain,
 };
 
 const NAME: &str = "postgres";
@@ -51,20 +56,27 @@ pub(crate) async fn open(
 }
 
 async fn connect(config: &SqlConfig, url: &Secret, create: bool, now: Timestamp) -> Result<Arc<dyn Engine>> {
-    if config.schema == Schema::Plain {
-        return Err(failure(ErrorKind::Unsupported, "plain tables are not supported yet"));
-    }
     let connector = Connector::new(config, url)?;
+    let session = connector.connect().await?;
+    let size = usize::from(config.pool_size);
+    if config.schema == Schema::Plain {
+        let (table, plain) = (Table::find(&session, config).await?, Plain::new(config)?);
+        return Ok(Arc::new(PlainPostgres { lanes: Lanes::new(connector, size)?, table, plain }));
+    }
     let table = config.table()?;
-    schema::prepare(&connector.connect().await?, &table, create, now).await?;
+    schema::prepare(&session, &table, create, now).await?;
     let names = Names::new(&table);
-    let lanes = Lanes::new(connector, usize::from(config.pool_size))?;
     Ok(Arc::new(Postgres {
+        lanes: Lanes::new(connector, size)?,
         statements: Statements::new(&names),
         items: names.items,
-        lanes,
         max_payload: config.max_payload,
     }))
+}
+
+/// How many batches are under way at once, so that connections are left for other calls.
+fn writers(lanes: &Lanes) -> usize {
+    lanes.exclusive().div_ceil(2).clamp(1, MOST_WRITERS)
 }
 
 /// A store of the full schema.
@@ -93,7 +105,7 @@ impl Engine for Postgres {
     }
 
     fn writers(&self) -> usize {
-        self.lanes.exclusive().div_ceil(2).clamp(1, MOST_WRITERS)
+        writers(&self.lanes)
     }
 
     fn takes_repeats(&self) -> bool {
@@ -105,7 +117,7 @@ impl Engine for Postgres {
     }
 
     async fn apply(&self, writes: Vec<Arc<Write>>, at: Moment) -> Vec<Result<Written>> {
-        apply::apply(self, &writes, at).await
+        apply::apply(&self.lanes, &self.statements, &writes, at).await
     }
 
     async fn load(&self, key: ItemKey<'_>, at: Moment) -> Result<Option<StorageItem>> {
@@ -141,7 +153,7 @@ impl Engine for Postgres {
     }
 
     async fn health(&self, at: Moment) -> Health {
-        read::health(self, at).await
+        read::health(&self.lanes, at).await
     }
 
     async fn close(&self) -> Result<()> {

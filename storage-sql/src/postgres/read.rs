@@ -6,12 +6,12 @@ use storage_core::{
     Amount, CleanupReport, Damaged, Health, ItemKey, Result, StorageItem, Usage, VerifyReport,
 };
 use tokio::time::Instant;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     Postgres,
     error::{During, is_lost, meaning},
-    lanes::Own,
+    lanes::{Lanes, Own},
     rows::{self, column, identity},
     statements::{METADATA, PAYLOAD},
 };
@@ -22,20 +22,32 @@ use crate::{
 };
 
 /// Rows that a verification reads at once.
-const VERIFIED_AT_ONCE: i64 = 64;
+pub(super) const VERIFIED_AT_ONCE: i64 = 64;
 /// How long a verification waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-type Parameter<'p> = &'p (dyn ToSql + Sync);
+pub(super) type Parameter<'p> = &'p (dyn ToSql + Sync);
 
 /// The live item under `key`.
 pub(super) async fn load(engine: &Postgres, key: ItemKey<'_>, at: Moment) -> Result<Option<StorageItem>> {
     let now = micros(at.now);
     let parameters: [Parameter<'_>; 3] = [&now, &key.content_type(), &key.key()];
-    let mut left = engine.lanes.shared_by_loads();
+    let row = load_row(&engine.lanes, &engine.statements.load, &parameters, at.deadline).await?;
+    row.as_ref().map(rows::item).transpose()
+}
+
+/// The first row that a short statement answers, over a connection that others use at the same time.
+pub(super) async fn load_row(
+    lanes: &Lanes,
+    statement: &Arc<str>,
+    parameters: &[Parameter<'_>],
+    deadline: Instant,
+) -> Result<Option<Row>> {
+    let mut left = lanes.shared_by_loads();
     loop {
-        match load_once(engine, &parameters, at).await? {
-            Ok(item) => return item,
+        let lane = lanes.shared(deadline).await?;
+        match lane.session().query(statement, parameters).await {
+            Ok(rows) => return Ok(rows.into_iter().next()),
             // A connection that went away while nobody looked is no reason for a load to fail.
             Err(error) if is_lost(&error) && left > 0 => left -= 1,
             Err(error) => return Err(meaning(error, During::Read)),
@@ -43,28 +55,18 @@ pub(super) async fn load(engine: &Postgres, key: ItemKey<'_>, at: Moment) -> Res
     }
 }
 
-async fn load_once(
-    engine: &Postgres,
-    parameters: &[Parameter<'_>],
-    at: Moment,
-) -> Result<Result<Result<Option<StorageItem>>, tokio_postgres::Error>> {
-    let lane = engine.lanes.shared(at.deadline).await?;
-    let answer = lane.session().query(&engine.statements.load, parameters).await;
-    Ok(answer.map(|rows| rows.first().map(rows::item).transpose()))
-}
-
-/// A query over a connection of its own.
-async fn ask(
-    engine: &Postgres,
+/// The rows that a statement answers, over a connection of its own.
+pub(super) async fn ask(
+    lanes: &Lanes,
     deadline: Instant,
     statement: &Arc<str>,
     parameters: &[Parameter<'_>],
-) -> Result<Vec<tokio_postgres::Row>> {
+) -> Result<Vec<Row>> {
     let asking = |own: Arc<Own>| async move {
         let answer = own.run(own.session().query(statement, parameters)).await;
         answer.map_err(|error| meaning(error, During::Read))
     };
-    engine.lanes.read(deadline, asking).await
+    lanes.read(deadline, asking).await
 }
 
 /// The live items under `keys`, in their order.
@@ -77,7 +79,7 @@ pub(super) async fn load_many(
     let content_types: Vec<_> = keys.iter().map(|key| key.content_type()).collect();
     let names: Vec<_> = keys.iter().map(|key| key.key()).collect();
     let parameters: [Parameter<'_>; 3] = [&now, &content_types, &names];
-    let answer = ask(engine, at.deadline, &engine.statements.load_many, &parameters).await;
+    let answer = ask(&engine.lanes, at.deadline, &engine.statements.load_many, &parameters).await;
     let rows = match answer {
         Ok(rows) => rows,
         Err(error) => return keys.iter().map(|_| Err(copy(&error))).collect(),
@@ -90,7 +92,7 @@ pub(super) async fn load_many(
 /// What the store holds.
 pub(super) async fn usage(engine: &Postgres, at: Moment) -> Result<Usage> {
     let mut usage = Usage::default();
-    for row in ask(engine, at.deadline, &engine.statements.usage, &[&micros(at.now)]).await? {
+    for row in ask(&engine.lanes, at.deadline, &engine.statements.usage, &[&micros(at.now)]).await? {
         let (items, bytes) = (column::<i64>(&row, 1)?, column::<i64>(&row, 2)?);
         let amount = Amount { items: items.cast_unsigned(), bytes: bytes.cast_unsigned() };
         usage.content_types.insert(column(&row, 0)?, amount);
@@ -101,7 +103,13 @@ pub(super) async fn usage(engine: &Postgres, at: Moment) -> Result<Usage> {
 /// Removes some expired items.
 pub(super) async fn cleanup_step(engine: &Postgres, at: Moment, limit: usize) -> Result<Swept> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = ask(engine, at.deadline, &engine.statements.cleanup, &[&micros(at.now), &limit]).await?;
+    let rows =
+        ask(&engine.lanes, at.deadline, &engine.statements.cleanup, &[&micros(at.now), &limit]).await?;
+    swept(&rows, limit)
+}
+
+/// What the row of a cleanup says: how many were found, how many removed, and their bytes.
+pub(super) fn swept(rows: &[Row], limit: i64) -> Result<Swept> {
     let Some(row) = rows.first() else { return Ok(Swept { report: CleanupReport::default(), more: false }) };
     let (found, removed) = (column::<i64>(row, 0)?, column::<i64>(row, 1)?);
     let report = CleanupReport::new(removed.cast_unsigned(), column::<i64>(row, 2)?.cast_unsigned());
@@ -121,7 +129,7 @@ pub(super) async fn verify(engine: &Postgres) -> Result<VerifyReport> {
     let mut report = VerifyReport::default();
     let mut place = (String::new(), String::new());
     loop {
-        let rows = ask(engine, Instant::now() + PATIENCE, &statement, &[&place.0, &place.1]).await?;
+        let rows = ask(&engine.lanes, Instant::now() + PATIENCE, &statement, &[&place.0, &place.1]).await?;
         for row in &rows {
             match rows::item(row) {
                 Ok(_) => report.intact += 1,
@@ -134,15 +142,15 @@ pub(super) async fn verify(engine: &Postgres) -> Result<VerifyReport> {
     }
 }
 
-fn damage(row: &tokio_postgres::Row, what: &str) -> Damaged {
+fn damage(row: &Row, what: &str) -> Damaged {
     let key = identity(row).and_then(|(content_type, key)| ItemKey::new(content_type, key)).ok();
     Damaged::of_item(key, what)
 }
 
 /// Whether the server answers, and whether it takes writes.
-pub(super) async fn health(engine: &Postgres, at: Moment) -> Health {
+pub(super) async fn health(lanes: &Lanes, at: Moment) -> Health {
     let question: Arc<str> = "SELECT current_setting('transaction_read_only') = 'on'".into();
-    let asked = ask(engine, at.deadline, &question, &[]).await;
+    let asked = ask(lanes, at.deadline, &question, &[]).await;
     match asked.and_then(|rows| rows.first().map_or(Ok(false), |row| column::<bool>(row, 0))) {
         Ok(false) => Health::Healthy,
         Ok(true) => Health::Degraded("the server takes no writes: is it a standby?".to_owned()),

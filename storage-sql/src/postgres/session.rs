@@ -24,7 +24,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    error::{During, is_lost, meaning},
+    error::{During, is_lost, is_of_old_statements, meaning},
     tls,
 };
 use crate::{
@@ -234,7 +234,7 @@ impl Session {
     }
 
     fn noticed<T>(&self, answer: Result<T, tokio_postgres::Error>) -> Result<T, tokio_postgres::Error> {
-        if answer.as_ref().is_err_and(is_lost) {
+        if answer.as_ref().is_err_and(|error| is_lost(error) || is_of_old_statements(error)) {
             self.lost.store(true, Ordering::Release);
         }
         answer

@@ -77,7 +77,12 @@ impl Pool {
     }
 
     fn open(&self) -> Result<Connection> {
-        let connection = connection::open(&self.path, false, self.patience)?;
+        let opened = connection::open(&self.path, false, self.patience);
+        let connection = opened.map_err(|error| match error.kind() {
+            // What was there when the store was opened is no item that is missing.
+            ErrorKind::NotFound => failure(ErrorKind::Config, "the file of the store is gone"),
+            _ => error,
+        })?;
         let only_reads = connection.pragma_update(None, "query_only", true);
         only_reads.map_err(|cause| sqlite_error("the connection cannot be set up", cause))?;
         Ok(connection)

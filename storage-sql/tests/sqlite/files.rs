@@ -254,3 +254,14 @@ async fn the_sweeper_works_in_the_background_and_ends_with_close() {
     drop(other);
     assert!(!file.with_extension("db-wal").exists());
 }
+
+#[tokio::test]
+async fn a_file_that_is_removed_is_a_failure_and_no_miss() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("store.db");
+    let store = open(&file).await.unwrap();
+    save(&store, "a", "1").await.unwrap();
+    fs::remove_file(&file).unwrap();
+    assert_eq!(load(&store, "a").await.unwrap_err().kind(), ErrorKind::Config);
+    store.close().await.unwrap();
+}

@@ -1,7 +1,5 @@
 //! Random stores and queries: what a database answers equals what the provider in memory answers.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests state what they expect by panicking")]
-
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -10,11 +8,11 @@ use storage_core::{
     StorageProvider, StorageQuery, Timestamp, Uuid,
 };
 use storage_memory::{MemoryConfig, MemoryProvider};
-use storage_sql::{SqlConfig, SqlProvider};
+use storage_sql::SqlProvider;
 
 const TYPES: [&str; 4] = ["a", "a:b", "note", "zzz"];
 
-/// A store in memory and one in a database with the same items. Their versions and ids differ.
+/// A store in memory and one in the database with the same items. Their versions and ids differ.
 struct Pair {
     memory: MemoryProvider,
     database: SqlProvider,
@@ -23,9 +21,7 @@ struct Pair {
 }
 
 impl Pair {
-    async fn new(config: SqlConfig, seed: u64) -> Self {
-        let clock = ManualClock::default();
-        let database = SqlProvider::builder(config).clock(clock.shared()).connect().await.unwrap();
+    fn new(database: SqlProvider, clock: ManualClock, seed: u64) -> Self {
         let config =
             MemoryConfig { max_entries: 0, cleanup_interval: Duration::ZERO, ..MemoryConfig::default() };
         let memory = MemoryProvider::with_clock(config, clock.shared());
@@ -143,11 +139,10 @@ async fn walk(store: &dyn StorageProvider, query: &StorageQuery) -> Vec<(Storage
     }
 }
 
-/// Changes the store of `config` at random, and compares what it answers with what memory does.
-pub(crate) async fn compare(config: SqlConfig, changes: usize) {
-    let seed = seed();
+/// Changes both stores alike, `changes` times in each of four rounds, and asks both the same.
+pub(crate) async fn compare(database: SqlProvider, clock: ManualClock, seed: u64, changes: usize) {
     println!("seed {seed}, replay with DIFFERENTIAL_SEED={seed}");
-    let mut pair = Pair::new(config, seed).await;
+    let mut pair = Pair::new(database, clock, seed);
     for round in 0..4 {
         for _ in 0..changes {
             pair.change().await;
@@ -176,6 +171,6 @@ pub(crate) async fn compare(config: SqlConfig, changes: usize) {
     pair.database.close().await.unwrap();
 }
 
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     std::env::var("DIFFERENTIAL_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap())
 }

@@ -1,15 +1,25 @@
-//! PostgreSQL.
+//! PostgreSQL: one server for all tests of a program, which ends with it.
+
+#![allow(clippy::expect_used, reason = "tests state what they expect by panicking")]
 
 use std::sync::LazyLock;
 
 use storage_sql::SqlConfig;
 use test_servers::postgres::{Place, Server};
 
-static PLACE: LazyLock<Place> = LazyLock::new(|| Place::postgres().expect("PostgreSQL is installed"));
+static PLACE: LazyLock<Option<Place>> = LazyLock::new(|| test_servers::found(Place::postgres()));
 
 /// The configuration of a store of this name on the server that all tests of a program share.
+///
+/// # Panics
+/// If there is none: whoever has no server cannot say that the contract is kept.
 pub(crate) fn config(name: &str) -> SqlConfig {
-    at(&PLACE.url(), name)
+    at(&url(), name)
+}
+
+/// The address of that server.
+pub(crate) fn url() -> String {
+    PLACE.as_ref().expect("PostgreSQL is installed, or POSTGRES_URL names a server").url()
 }
 
 /// The configuration of a store on this server.

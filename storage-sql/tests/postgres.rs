@@ -1,4 +1,4 @@
-//! What PostgreSQL does and suffers beside the contract: its plans, its failures, its neighbours.
+//! PostgreSQL beside the contract: searches compared with memory, plans, plain tables.
 
 #![cfg(feature = "postgres")]
 #![allow(
@@ -9,6 +9,10 @@
     reason = "tests state what they expect by panicking"
 )]
 
+#[path = "postgres/differential.rs"]
+mod differential;
+#[path = "postgres/plain.rs"]
+mod plain;
+#[path = "postgres/plans.rs"]
 mod plans;
-#[path = "../support/mod.rs"]
 mod support;
