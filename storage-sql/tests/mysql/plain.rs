@@ -27,6 +27,15 @@ async fn a_table_that_cannot_keep_the_contract_is_refused_with_what_would_help()
         ("`key` VARBINARY(255), value BLOB, expires_at BIGINT, KEY (`key`)", "unique"),
         ("`key` VARBINARY(255), value BLOB, expires_at BIGINT, UNIQUE (`key`(9))", "unique"),
         ("`key` VARBINARY(255), value BLOB, expires_at BIGINT, PRIMARY KEY (`key`, expires_at)", "unique"),
+        // Every save would have the same id, and overwrite the item that has it.
+        (
+            "id INT DEFAULT 0 PRIMARY KEY, `key` VARBINARY(255) UNIQUE, value BLOB, expires_at BIGINT",
+            "PRIMARY",
+        ),
+        (
+            "`key` VARBINARY(255) PRIMARY KEY, value VARBINARY(9), expires_at BIGINT, UNIQUE taken (value)",
+            "taken",
+        ),
         ("`key` VARBINARY(255) PRIMARY KEY, value CHAR(9), expires_at BIGINT", "value"),
         ("`key` VARBINARY(255) PRIMARY KEY, value BLOB, expires_at DATE", "expires_at"),
         ("`key` VARBINARY(255) PRIMARY KEY, value BLOB", "expires_at"),

@@ -58,6 +58,13 @@ impl Declared {
             );
             return Err(config_error(message));
         };
+        if let Some(other) = other_unique_index(connection, table, names, &index).await? {
+            let message = format!(
+                "the unique index {other} of {table} could take one item for another: beside that of the keys there may only be \
+                 such over a column that counts by itself or is NULL by default"
+            );
+            return Err(config_error(message));
+        }
         let value_column = column(connection, table, value).await?;
         if !keeps_bytes(&value_column) {
             let message = format!(
@@ -112,6 +119,36 @@ async fn unique_index(
              GROUP BY index_name HAVING MAX(non_unique) = 0 AND COUNT(*) = 1 AND MAX(sub_part) IS NULL \
              AND MAX(LOWER(column_name)) = LOWER(?) ORDER BY index_name <> 'PRIMARY'",
             vec![schema(table), text(table.table.as_str()), text(name.as_str())],
+        )
+        .await?;
+    Ok(rows.into_iter().next().map(|row| Columns::new(row).text()).transpose()?)
+}
+
+/// The name of a unique index by which a save of one key could meet the row of another, which it would overwrite.
+async fn other_unique_index(
+    connection: &mut Lent,
+    table: &TableName,
+    [key, value, expires]: [&Identifier; 3],
+    index: &str,
+) -> Result<Option<String>, Fault> {
+    let rows = connection
+        .rows(
+            "SELECT s.index_name FROM information_schema.statistics s JOIN information_schema.columns c \
+             ON c.table_schema = s.table_schema AND c.table_name = s.table_name AND c.column_name = s.column_name \
+             WHERE s.table_schema = COALESCE(?, DATABASE()) AND s.table_name = ? AND s.non_unique = 0 \
+             AND s.index_name <> ? GROUP BY s.index_name HAVING MAX(CASE \
+                 WHEN LOWER(c.column_name) = LOWER(?) THEN s.sub_part IS NULL \
+                 WHEN LOWER(c.column_name) IN (LOWER(?), LOWER(?)) OR c.extra LIKE '%GENERATED%' THEN 0 \
+                 WHEN c.extra LIKE '%auto_increment%' THEN 1 \
+                 ELSE c.is_nullable = 'YES' AND COALESCE(c.column_default, 'NULL') = 'NULL' END) = 0",
+            vec![
+                schema(table),
+                text(table.table.as_str()),
+                text(index),
+                text(key.as_str()),
+                text(value.as_str()),
+                text(expires.as_str()),
+            ],
         )
         .await?;
     Ok(rows.into_iter().next().map(|row| Columns::new(row).text()).transpose()?)
