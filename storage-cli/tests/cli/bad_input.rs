@@ -190,7 +190,7 @@ fn store_urls_are_checked_and_their_secrets_kept() {
     let sandbox = Sandbox::new();
     for (url, why) in [
         ("redis+unknown://user:S3CR3T@host/0", "redis+unknown:"),
-        ("postgres://user:S3CR3T@host/db", "fs:DIR"),
+        ("mongodb://user:S3CR3T@host/db", "fs:DIR"),
         ("S3CR3T", "no scheme"),
         ("", "no scheme"),
         ("fs:", "names no directory"),
@@ -204,6 +204,23 @@ fn store_urls_are_checked_and_their_secrets_kept() {
     for misplaced in [&["redis://user:S3CR3T@host", "count"][..], &["count", "redis://user:S3CR3T@host"]] {
         let failed = sandbox.fails(misplaced);
         failed.is(2, "Usage", "redis://");
+        assert!(!format!("{failed:?}").contains("S3CR3T"), "{failed:?}");
+    }
+}
+
+#[cfg(feature = "sql")]
+#[test]
+fn urls_of_databases_are_checked_and_their_secrets_kept() {
+    let sandbox = Sandbox::new();
+    for (url, why) in [
+        ("postgres://user:S3CR3T@host/db?pool_size=0", "pool_size"),
+        ("mysql://user:S3CR3T@host/db?table_name=a;S3CR3T", "table_name"),
+        ("postgres:user:S3CR3T", "//"),
+        ("sqlite:", "names no file"),
+        ("sqlite:file?pasword=S3CR3T", "pasword"),
+    ] {
+        let failed = sandbox.fails(&["--store", url, "count"]);
+        failed.is(2, "Usage", why);
         assert!(!format!("{failed:?}").contains("S3CR3T"), "{failed:?}");
     }
 }
