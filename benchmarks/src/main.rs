@@ -1,7 +1,7 @@
 //! Benches beside bare engines and rivals: one command, one table with ratios.
 //!
-//! `cargo run --release -p benchmarks -- all` measures everything; `memory`, `fs`, `redis`, `postgres`, `manager` and `script` (Lua 5.4;
-//! Luau with `--no-default-features --features luau`) a part of it. Contenders take turns within each round, and the table
+//! `cargo run --release -p benchmarks -- all` measures everything; `memory`, `fs`, `redis`, `postgres`, `sqlite`, `manager` and `script`
+//! (Lua 5.4; Luau with `--no-default-features --features luau`) a part of it. Contenders take turns within each round, and the table
 //! shows medians over the rounds. Machines differ: read the ratios.
 
 #![expect(
@@ -27,6 +27,8 @@ mod redis;
 mod redis_raw;
 #[cfg(any(feature = "lua54", feature = "luau"))]
 mod script;
+mod sqlite;
+mod sqlite_raw;
 mod table;
 
 use clap::{Parser, ValueEnum};
@@ -61,6 +63,7 @@ enum Part {
     Fs,
     Redis,
     Postgres,
+    Sqlite,
     /// Only the durable saves of `fs`.
     FsSaves,
     /// Only the warm loads of `fs`.
@@ -96,6 +99,9 @@ fn main() {
     }
     if runs(Part::Postgres) {
         postgres::run(&options, &mut table);
+    }
+    if runs(Part::Sqlite) {
+        sqlite::run(&options, &mut table);
     }
     if options.part == Part::FsSaves {
         fs::saves(&options, &mut table);

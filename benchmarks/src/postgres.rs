@@ -59,11 +59,17 @@ fn connect(runtime: &Runtime, server: &Server, name: &str) -> Arc<dyn StoragePro
 }
 
 /// Overwrites or loads items of a filled store.
-struct Calls<S> {
+pub(crate) struct Calls<S> {
     store: S,
     keys: Arc<Vec<String>>,
     payload: Bytes,
     loads: bool,
+}
+
+impl<S: Store> Calls<S> {
+    pub(crate) fn new(store: S, keys: &Arc<Vec<String>>, loads: bool) -> Arc<Self> {
+        Arc::new(Self { store, keys: Arc::clone(keys), payload: items::payload(), loads })
+    }
 }
 
 impl<S: Store> Workload for Calls<S> {
@@ -84,12 +90,9 @@ fn calls(options: &Options, runtime: &Runtime, (ours, raw, sqlx): Contenders<'_>
     let keys = Arc::new((0..ITEMS).map(items::key).collect::<Vec<_>>());
     let until = Until::Elapsed(Duration::from_secs_f64(options.seconds));
     for loads in [false, true] {
-        fn calls<S: Store>(store: S, keys: &Arc<Vec<String>>, loads: bool) -> Arc<Calls<S>> {
-            Arc::new(Calls { store, keys: Arc::clone(keys), payload: items::payload(), loads })
-        }
-        let ours = calls(Provider(Arc::clone(ours)), &keys, loads);
-        let raw = calls(raw.clone(), &keys, loads);
-        let sqlx = calls(sqlx.clone(), &keys, loads);
+        let ours = Calls::new(Provider(Arc::clone(ours)), &keys, loads);
+        let raw = Calls::new(raw.clone(), &keys, loads);
+        let sqlx = Calls::new(sqlx.clone(), &keys, loads);
         for tasks in [1, 64] {
             let mut turns: [Vec<Turn>; 3] = Default::default();
             for _ in 0..options.rounds {

@@ -14,7 +14,7 @@ fn every_fault_test_is_listed_and_every_listed_one_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let listed = names(&fs::read_to_string(root.join("../docs/RELIABILITY.md")).unwrap());
     let mut existing = BTreeSet::new();
-    let folders = ["tests/faults", "tests/redis", "../storage-manager/tests/lua_abuse"];
+    let folders = ["tests/faults", "tests/postgres", "tests/redis", "../storage-manager/tests/lua_abuse"];
     let folders = folders.map(|folder| fs::read_dir(root.join(folder)).unwrap());
     for entry in folders.into_iter().flatten() {
         let path = entry.unwrap().path();
