@@ -210,8 +210,8 @@ mod tests {
     #[test]
     fn every_bad_field_is_named_and_no_secret_is_shown() {
         for (databases, text, field, why) in [
-            (POSTGRES, "{table_name: t}", "[0]:", "missing field `database`"),
-            (POSTGRES, "{database: postgres}", "[0]:", "missing field `table_name`"),
+            (POSTGRES, "{table_name: t}", "[0].database:", "it is missing"),
+            (POSTGRES, "{database: postgres}", "[0].table_name:", "it is missing"),
             (POSTGRES, "{database: other, table_name: t}", "[0].database:", "databases"),
             (POSTGRES, "{database: postgres, table_name: 't; --'}", "[0].table_name:", "letter"),
             (
