@@ -75,7 +75,8 @@ fi
 # shellcheck disable=SC2046 # several words are meant
 cargo test --locked $(./scripts/features.sh lua54)
 # shellcheck disable=SC2046
-cargo test --locked $(./scripts/features.sh luau storage-manager storage-cli)
+cargo test --locked $(./scripts/features.sh luau storage-manager storage-cli) \
+    --test lua --test lua_abuse --test script --test cli
 test_in_containers
 if missing valkey-server && [ -z "${VALKEY_URL:-}" ]; then
     echo "NOT TESTED: Valkey: no valkey-server here, and VALKEY_URL names none" >&2
