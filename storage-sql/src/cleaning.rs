@@ -8,13 +8,17 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::provider::Store;
+use crate::{error::closed, provider::Store};
 
 /// Most items removed in one transaction, so that nobody waits for long.
 const STEP: usize = 256;
 
 /// Removes expired items, step by step beside other writers. The operation timeout holds for each step.
+///
+/// Cleanups of one provider come one after the other: side by side, each would leave what another holds at the moment, and
+/// what that one gives up after a collision would be left by all.
 pub(crate) async fn cleanup(store: &Store) -> Result<CleanupReport> {
+    let _turn = store.cleaner.acquire().await.map_err(|_| closed())?;
     let mut report = CleanupReport::default();
     loop {
         let at = store.moment();

@@ -12,6 +12,7 @@ use storage_core::{
     SystemClock, Timestamp, Usage, Uuid, VerifyReport,
 };
 use tokio::{
+    sync::Semaphore,
     task::AbortHandle,
     time::{Instant, timeout, timeout_at},
 };
@@ -78,6 +79,7 @@ impl SqlBuilder {
             writer,
             closed: AtomicBool::new(false),
             calls: TaskTracker::new(),
+            cleaner: Semaphore::new(1),
             released: tokio::sync::OnceCell::new(),
         });
         let sweeper = cleaning::start(&store);
@@ -141,6 +143,8 @@ pub(crate) struct Store {
     closed: AtomicBool,
     /// One token for each call under way.
     calls: TaskTracker,
+    /// Held by the one cleanup of this provider that is under way.
+    pub(crate) cleaner: Semaphore,
     /// Set once the engine is closed.
     released: tokio::sync::OnceCell<()>,
 }
