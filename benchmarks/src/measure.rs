@@ -106,6 +106,16 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// The median of how long `work` takes in `runs` runs, in microseconds.
+pub(crate) fn median_micros(runs: usize, work: &dyn Fn()) -> f64 {
+    let runs = (0..runs).map(|_| {
+        let began = Instant::now();
+        work();
+        began.elapsed().as_secs_f64() * 1e6
+    });
+    median(runs.collect())
+}
+
 /// The medians over the turns of one contender.
 pub(crate) fn median_turn(turns: &[Turn]) -> Turn {
     Turn {

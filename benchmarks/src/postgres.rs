@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use crate::{
     Options, fs, items, latency,
     maps::{Provider, Store},
-    measure::{Turn, Until, Workload, median, median_turn, runtime, turn},
+    measure::{Turn, Until, Workload, median, median_micros, median_turn, runtime, turn},
     memory::searched,
     postgres_raw::{Raw, Sqlx},
     table::{Better, Table},
@@ -118,14 +118,7 @@ fn batches(options: &Options, runtime: &Runtime, (ours, raw, sqlx): Contenders<'
     let payload = items::payload();
     let keys: Vec<_> = (0..BATCH).map(items::key).collect();
     let identities: Vec<_> = keys.iter().map(|key| items::identity(key)).collect();
-    let timed = |work: &dyn Fn()| {
-        let runs = (0..(options.rounds * 50)).map(|_| {
-            let began = Instant::now();
-            work();
-            began.elapsed().as_secs_f64() * 1e6
-        });
-        median(runs.collect())
-    };
+    let timed = |work: &dyn Fn()| median_micros(options.rounds * 50, work);
     let saves = [
         timed(&|| {
             let requests = keys.iter().zip(0..).map(|(key, n)| items::request(key, n, &payload)).collect();

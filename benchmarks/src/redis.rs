@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 use crate::{
     Options, fs, items, latency,
     maps::{Provider, Store},
-    measure::{Turn, Until, Workload, median, median_turn, runtime, turn},
+    measure::{Turn, Until, Workload, median, median_micros, median_turn, runtime, turn},
     memory::searched,
     redis_raw::{Plain, Raw, TwoHashes, scan_and_load},
     table::{Better, Table},
@@ -211,14 +211,7 @@ fn batches(options: &Options, runtime: &Runtime, server: &Server, table: &mut Ta
         saves.cmd("SET").arg(format!("plain:{key}")).arg(&payload[..]);
         loads.cmd("GET").arg(format!("plain:{key}"));
     }
-    let timed = |work: &dyn Fn()| {
-        let runs = (0..(options.rounds * 100)).map(|_| {
-            let began = Instant::now();
-            work();
-            began.elapsed().as_secs_f64() * 1e6
-        });
-        median(runs.collect())
-    };
+    let timed = |work: &dyn Fn()| median_micros(options.rounds * 100, work);
     let save_ours = timed(&|| {
         let requests = keys.iter().zip(0..).map(|(key, n)| items::request(key, n, &payload)).collect();
         let answers = runtime.block_on(provider.save_many(requests));

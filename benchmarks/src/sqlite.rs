@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use crate::{
     Options, fs, items, latency,
     maps::Provider,
-    measure::{Until, median, median_turn, runtime, turn},
+    measure::{Until, median, median_micros, median_turn, runtime, turn},
     memory::searched,
     postgres::Calls,
     sqlite_raw::Raw,
@@ -112,14 +112,7 @@ fn batches(
     const BATCH: u64 = 100;
     let payload = items::payload();
     let keys: Vec<_> = (0..BATCH).map(items::key).collect();
-    let timed = |work: &dyn Fn()| {
-        let runs = (0..options.rounds * 50).map(|_| {
-            let began = Instant::now();
-            work();
-            began.elapsed().as_secs_f64() * 1e6
-        });
-        median(runs.collect())
-    };
+    let timed = |work: &dyn Fn()| median_micros(options.rounds * 50, work);
     let saves = [
         timed(&|| {
             let requests = keys.iter().zip(0..).map(|(key, n)| items::request(key, n, &payload)).collect();
